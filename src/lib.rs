@@ -3,5 +3,7 @@
 pub mod auth;
 pub mod connstr;
 pub mod entropy;
+pub mod ids;
 pub mod map;
 pub mod options;
+pub mod wire;
