@@ -16,6 +16,7 @@ mod leb128;
 mod opcode;
 mod read;
 mod status;
+mod stream;
 
 pub use feature::{Feature, FeatureSet};
 pub use frame::{Encode, Frame};
@@ -27,6 +28,7 @@ pub use header::{HEADER_LEN, Header, Magic};
 pub use leb128::Leb128;
 pub use opcode::{Attributes, Opcode, ServerOpcode};
 pub use status::Status;
+pub use stream::{Decoder, End, Stop};
 
 /// Why bytes are not a frame, or not an answer to what was asked.
 ///
