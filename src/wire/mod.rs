@@ -7,15 +7,28 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)
 )]
 
+pub mod datatype;
+mod feature;
 mod frame;
+mod frame_info;
 mod header;
+mod leb128;
 mod opcode;
+mod read;
 mod status;
+mod stream;
 
+pub use feature::{Feature, FeatureSet};
 pub use frame::{Encode, Frame};
+pub use frame_info::{
+    Durability, DurabilityLevel, FrameInfo, FrameInfos, RequestFrameInfos, ResponseFrameInfos,
+    ServerDuration, emit_frame_info, request_info, response_info,
+};
 pub use header::{HEADER_LEN, Header, Magic};
+pub use leb128::Leb128;
 pub use opcode::{Attributes, Opcode, ServerOpcode};
 pub use status::Status;
+pub use stream::{Decoder, End, Stop};
 
 /// Why bytes are not a frame, or not an answer to what was asked.
 ///
