@@ -30,6 +30,8 @@ pub use opcode::{Attributes, Opcode, ServerOpcode};
 pub use status::Status;
 pub use stream::{Decoder, End, Stop};
 
+use crate::ids::Opaque;
+
 /// Why bytes are not a frame, or not an answer to what was asked.
 ///
 /// The first group is fatal to its connection: there is no way to find the next frame (`kv-protocol.md` 1.3).
@@ -55,6 +57,8 @@ pub enum DecodeError {
         key: u16,
         /// Length of the body.
         body: u32,
+        /// The request that the frame answers, as far as such a header can be believed.
+        opaque: Opaque,
     },
     /// A body above the ceiling for this operation; refused on the header alone.
     #[error("a body of {body} bytes for {opcode} is above the limit of {max} bytes")]
