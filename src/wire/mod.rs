@@ -16,10 +16,13 @@ mod frame_info;
 mod header;
 mod leb128;
 mod limits;
+pub mod observe;
 mod opcode;
+pub mod ops;
 mod read;
 mod status;
 mod stream;
+pub mod subdoc;
 
 pub use error_body::ErrorBody;
 pub use error_map::{
