@@ -19,6 +19,7 @@ mod limits;
 pub mod observe;
 mod opcode;
 pub mod ops;
+pub mod range_scan;
 mod read;
 mod status;
 mod stream;
