@@ -8,16 +8,27 @@
 )]
 
 pub mod datatype;
+mod error_body;
+mod error_map;
 mod feature;
 mod frame;
 mod frame_info;
 mod header;
 mod leb128;
+mod limits;
+pub mod observe;
 mod opcode;
+pub mod ops;
+pub mod range_scan;
 mod read;
 mod status;
 mod stream;
+pub mod subdoc;
 
+pub use error_body::ErrorBody;
+pub use error_map::{
+    ERROR_MAP_VERSION, ErrorAttribute, ErrorAttributes, ErrorMap, ErrorMapEntry, RetrySpec, RetryStrategy,
+};
 pub use feature::{Feature, FeatureSet};
 pub use frame::{Encode, Frame};
 pub use frame_info::{
@@ -26,6 +37,7 @@ pub use frame_info::{
 };
 pub use header::{HEADER_LEN, Header, Magic};
 pub use leb128::Leb128;
+pub use limits::InboundLimits;
 pub use opcode::{Attributes, Opcode, ServerOpcode};
 pub use status::Status;
 pub use stream::{Decoder, End, Stop};
