@@ -218,6 +218,19 @@ fn cs_13_credentials_are_refused_without_an_echo() {
 }
 
 #[test]
+fn cs_13_hosts_before_an_at_sign_of_a_parameter_are_not_told() {
+    for text in ["secret:8091", "secret:11207", "secret,secret", "_couchbase._tcp.secret"] {
+        for scheme in ["", "couchbase://"] {
+            let told = match parse(&format!("{scheme}{text}?x=a@b")) {
+                Ok(connstr) => format!("{:?}", connstr.warnings),
+                Err(error) => format!("{error} {error:?}"),
+            };
+            assert!(told.contains("kind") && !told.contains("secret"), "{scheme}{text}: {told}");
+        }
+    }
+}
+
+#[test]
 fn cs_14_seeds_have_the_order_written() {
     assert_eq!(seeds("couchbase://c,a,b"), ["c@11210/8091", "a@11210/8091", "b@11210/8091"]);
 }
