@@ -16,8 +16,10 @@ mod ketama;
 mod network;
 mod node;
 mod parse;
+mod raw;
 mod report;
 mod rev;
+mod rows;
 mod succession;
 mod vbucket;
 

@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use super::error::{MapError, MapWarning, RejectReason};
 use super::host::{CanonicalHost, canonical_host_eq, split_server, strip_brackets, substitute_origin};
-use super::json::{
-    Int, MAX_SLOTS, Obj, RawMap, RawNode, RawNodes, RawRows, RawServerMap, Scalar, check_limits,
-};
-use super::json::{Strings, major_version};
+use super::json::{Int, Obj, Scalar, check_limits};
 use super::ketama::{Ketama, MAX_RING_MEMBERS};
 use super::node::{Alternate, DEFAULT_NETWORK, Node, NodeId, Service};
+use super::raw::{MAX_SLOTS, RawMap, RawNode, RawNodes, RawServerMap, Strings, major_version};
+use super::rows::RawRows;
 use super::vbucket::{NOBODY, Rows, VbucketMap};
 use super::{ClusterMap, ConfigRev, MapKind, Product};
 
@@ -256,26 +255,28 @@ fn malformed(detail: &str) -> MapError {
 }
 
 /// R-IDX-5: the first `len(nodes)` slots serve the bucket. Where that length is missing, or says 0 though there is a
-/// map, `serverList` gives it.
+/// map, `serverList` gives it; without that as well, any node may.
 fn serving_by_length(map: &mut ClusterMap, servers: usize) {
-    let serving = match map.nodes_len {
-        Some(0) if servers > 0 => {
-            map.warnings.push(MapWarning::NodesEmpty);
-            servers
-        }
-        Some(len) => len,
-        None => servers,
+    if map.nodes_len == Some(0) {
+        map.warnings.push(MapWarning::NodesEmpty);
+    }
+    let serving = match (map.nodes_len, servers) {
+        (Some(0) | None, 0) => map.nodes.len(),
+        (Some(0) | None, servers) => servers,
+        (Some(len), _) => len,
     };
     map.nodes.iter_mut().take(serving).for_each(|node| node.serves_bucket = true);
 }
 
 /// The slot of each map index (R-IDX-2 to R-IDX-4). An index means the slot at its position unless `serverList`
-/// proves another; slots proved this way serve the bucket (R-IDX-5).
+/// proves another; slots proved this way serve the bucket (R-IDX-5). The table is as long as `serverList`, so an index
+/// beyond it means nobody (H5); where there is no `serverList`, as long as the slots.
 fn index_table(map: &mut ClusterMap, servers: &[Scalar<'_>], origin: &str) -> Vec<i16> {
     let slots = map.nodes.len();
     let as_cell = |slot: usize| i16::try_from(slot).unwrap_or(NOBODY);
-    let mut table: Vec<i16> = (0..slots.min(MAX_SLOTS)).map(as_cell).collect();
-    table.resize(slots.max(servers.len()).min(MAX_SLOTS), NOBODY);
+    let len = if servers.is_empty() { slots } else { servers.len() };
+    let mut table: Vec<i16> =
+        (0..len.min(MAX_SLOTS)).map(|index| if index < slots { as_cell(index) } else { NOBODY }).collect();
     // Only built when an entry is not where its position says, which is rare.
     let mut by_address = None;
     for (index, entry) in servers.iter().enumerate() {

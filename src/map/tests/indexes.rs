@@ -60,6 +60,19 @@ fn r_idx_4_h5_indexes_outside_the_server_list() {
 }
 
 #[test]
+fn h5_index_of_a_node_beyond_the_server_list() {
+    let ext = nodes_ext(&["a", "b"]);
+    let map = accept(&bucket(2, &ext, r#"["a:11210"]"#, "[[1,0]]"));
+    let v = map.vbuckets.as_ref().unwrap();
+    assert_eq!((v.active(0), v.replica(0, 1)), (None, Some(0)));
+    assert_eq!(map.warnings, [MapWarning::IndexOutOfRange { cells: 1, first_vbucket: 0 }]);
+    // Without a server list there is nothing to be beyond of.
+    let map = accept(&bucket(0, &ext, "[]", "[[1,0]]"));
+    assert_eq!(map.vbuckets.as_ref().unwrap().active(0), Some(1));
+    assert!(map.nodes[1].serves_bucket);
+}
+
+#[test]
 fn r_idx_5_only_the_first_nodes_serve_the_bucket() {
     let serving = |map: &ClusterMap| map.nodes.iter().map(|node| node.serves_bucket).collect::<Vec<_>>();
     let ext = nodes_ext(&["a", "b", "c"]);
