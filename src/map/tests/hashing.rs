@@ -58,6 +58,18 @@ fn ketama_points_and_owners() {
 }
 
 #[test]
+fn ketama_a_key_on_a_point_belongs_to_it() {
+    // The text that a member's point is made of, taken as a key.
+    let ring = ring();
+    assert!(ring.points().any(|(point, slot)| (point, slot) == (Ketama::hash(b"192.168.1.103:11210-7"), 2)));
+    for (octet, slot) in (101..=104).zip(0..) {
+        for round in 0..40 {
+            assert_eq!(ring.slot(format!("192.168.1.{octet}:11210-{round}").as_bytes()), Some(slot));
+        }
+    }
+}
+
+#[test]
 fn ketama_wraps_around() {
     let ring = Ketama::new([("192.168.1.101:11210".to_owned(), 7)]);
     let last = ring.points().last().unwrap().0;

@@ -144,11 +144,12 @@ fn r_alt_2_own_ports_only_without_any_entry() {
     let n = node(
         r#"{"hostname":"a","services":{"kv":1,"mgmt":2},"alternateAddresses":{
             "absent":{"hostname":"x"},"empty":{"hostname":"x","ports":{}},"none":{"hostname":"x","ports":null},
+            "nulls":{"hostname":"x","ports":{"kv":null}},
             "some":{"hostname":"x","ports":{"mgmt":7}},"foreign":{"hostname":"x","ports":{"projector":7}},
             "invalid":{"hostname":"x","ports":{"kv":0}}}}"#,
     );
     let kv = |network| n.endpoint(Service::Kv, network, false);
-    for network in ["absent", "empty", "none"] {
+    for network in ["absent", "empty", "none", "nulls"] {
         assert_eq!(kv(network), Some(("x", 1)), "{network}");
     }
     for network in ["some", "foreign", "invalid"] {
