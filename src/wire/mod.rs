@@ -8,6 +8,7 @@
 )]
 
 pub mod datatype;
+pub mod describe;
 mod error_body;
 mod error_map;
 mod feature;
@@ -113,3 +114,6 @@ pub struct EncodeError {
     /// The longest that fits.
     pub max: usize,
 }
+
+#[cfg(test)]
+mod tests;
