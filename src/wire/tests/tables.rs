@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{list, shared, unhex};
 use crate::wire::datatype::CompressionRule;
 use crate::wire::{
-    Durability, Feature, Leb128, Opcode, ServerDuration, ServerOpcode, Status, emit_frame_info,
+    Durability, Expiry, Feature, Leb128, Opcode, ServerDuration, ServerOpcode, Status, emit_frame_info,
 };
 
 fn number(value: &Value) -> u32 {
@@ -58,6 +58,20 @@ fn protocol_vectors_durability_timeout() {
     for row in list(&vectors, "durability_timeout") {
         let left = Duration::from_millis(u64::from(number(&row["op_timeout_ms"])));
         assert_eq!(u32::from(Durability::timeout_for(left)), number(&row["wire_ms"]), "{row}");
+    }
+}
+
+#[test]
+fn protocol_vectors_expiry() {
+    let Some(vectors) = shared() else { return };
+    for row in list(&vectors, "expiry") {
+        let expiry = match (row["seconds"].as_u64(), row["epoch"].as_i64()) {
+            (Some(seconds), _) => Expiry::After(Duration::from_secs(seconds)),
+            (_, Some(instant)) => Expiry::At(instant),
+            _ => continue, // told in words
+        };
+        let wire = row["wire"].as_u64().map(|wire| wire as u32);
+        assert_eq!(expiry.to_wire(row["now"].as_u64().unwrap_or(0)).ok(), wire, "{row}");
     }
 }
 
