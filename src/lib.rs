@@ -2,7 +2,10 @@
 
 pub mod auth;
 pub mod connstr;
+pub mod engine;
 pub mod entropy;
+pub mod error;
+pub mod expiry;
 pub mod ids;
 pub mod map;
 pub mod options;

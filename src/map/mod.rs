@@ -1,1 +1,5 @@
 //! (being written)
+
+/// A cluster map.
+#[derive(Debug)]
+pub struct ClusterMap {}

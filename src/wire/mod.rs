@@ -7,15 +7,42 @@
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)
 )]
 
+pub mod datatype;
+mod error_body;
+mod error_map;
+mod feature;
 mod frame;
+mod frame_info;
 mod header;
+mod leb128;
+mod limits;
+pub mod observe;
 mod opcode;
+pub mod ops;
+pub mod range_scan;
+mod read;
 mod status;
+mod stream;
+pub mod subdoc;
 
+pub use error_body::ErrorBody;
+pub use error_map::{
+    ERROR_MAP_VERSION, ErrorAttribute, ErrorAttributes, ErrorMap, ErrorMapEntry, RetrySpec, RetryStrategy,
+};
+pub use feature::{Feature, FeatureSet};
 pub use frame::{Encode, Frame};
+pub use frame_info::{
+    Durability, DurabilityLevel, FrameInfo, FrameInfos, RequestFrameInfos, ResponseFrameInfos,
+    ServerDuration, emit_frame_info, request_info, response_info,
+};
 pub use header::{HEADER_LEN, Header, Magic};
+pub use leb128::Leb128;
+pub use limits::InboundLimits;
 pub use opcode::{Attributes, Opcode, ServerOpcode};
 pub use status::Status;
+pub use stream::{Decoder, End, Stop};
+
+use crate::ids::Opaque;
 
 /// Why bytes are not a frame, or not an answer to what was asked.
 ///
@@ -42,6 +69,8 @@ pub enum DecodeError {
         key: u16,
         /// Length of the body.
         body: u32,
+        /// The request that the frame answers, as far as such a header can be believed.
+        opaque: Opaque,
     },
     /// A body above the ceiling for this operation; refused on the header alone.
     #[error("a body of {body} bytes for {opcode} is above the limit of {max} bytes")]
