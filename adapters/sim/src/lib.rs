@@ -59,6 +59,7 @@ mod sasl;
 mod served;
 mod session;
 mod store;
+mod world;
 
 pub use bucket::Row;
 pub use cluster::{Cluster, ConnId};
@@ -69,3 +70,4 @@ pub use node::{NodeAddress, NodeId, Settings};
 pub use rule::{Action, Edit, Rule};
 pub use sasl::Mechanism;
 pub use served::{SimCluster, SimClusterBuilder};
+pub use world::{Machine, World};
