@@ -1,0 +1,238 @@
+//! The one list of all options (OPT-1): names, syntax, defaults, and the names of other clients.
+//!
+//! Typed settings, parsing, the dump of the configuration and the documentation are driven by it. A test holds
+//! the defaults written here and those of [`Options`] together.
+
+mod connections;
+mod features;
+mod foreign;
+mod timeouts;
+
+pub(super) use foreign::{FAMILIES, Family, TRANSLATIONS, Translation};
+
+use super::typed::Options;
+use super::value::{Syntax, Value};
+
+/// One option.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The canonical name, in lower_snake form.
+    pub name: &'static str,
+    /// What its value looks like.
+    pub syntax: Syntax,
+    /// The built-in default as text; empty if the option has none of its own.
+    pub default: &'static str,
+    /// The value in the profile `wan_development`, where it differs.
+    pub profile: Option<&'static str>,
+    /// Who acts on it.
+    pub owner: Owner,
+    /// Other names.
+    pub aliases: &'static [Alias],
+    /// Whether it has an effect.
+    pub availability: Availability,
+    pub(super) field: Option<Field>,
+}
+
+/// Who acts on an option (OPT-1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Owner {
+    /// The protocol engine.
+    Engine,
+    /// The adapter, which owns sockets and threads.
+    Adapter,
+    /// The TLS layer.
+    Tls,
+    /// The client built on the engine.
+    Client,
+}
+
+/// Whether an option has an effect in this build (OPT-5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Availability {
+    /// It has.
+    Active,
+    /// It is recognised; any value but the default has no effect, for this reason.
+    DefaultOnly(&'static str),
+    /// It is recognised and has no effect, for this reason.
+    Ignored(&'static str),
+}
+
+/// Another name of an option, and how values are read under it.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Alias {
+    /// The name; names of the Java client without `com.couchbase.env.`.
+    pub name: &'static str,
+    /// How the value is read.
+    pub reading: Reading,
+}
+
+/// How a value is read under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reading {
+    /// As under the canonical name.
+    Same,
+    /// A time span needs its unit: the name is libcouchbase's alone, which counts in seconds (OPT-9).
+    UnitNeeded,
+    /// A switch of the opposite meaning.
+    Inverse,
+    /// A list separated by blanks or commas (OPT-15).
+    Blanks,
+}
+
+/// How an entry reaches its typed field.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Field {
+    pub(super) get: fn(&Options) -> Value,
+    pub(super) set: fn(&mut Options, Value) -> bool,
+}
+
+/// The field of [`Options`] of this name.
+macro_rules! field {
+    ($name:ident) => {
+        $crate::options::registry::Field {
+            get: |options| $crate::options::typed::Setting::to_value(&options.$name),
+            set: |options, value| $crate::options::typed::Setting::assign(&mut options.$name, value),
+        }
+    };
+}
+use field;
+
+/// Entries of fields that have an effect are called by the field's name.
+macro_rules! active {
+    ($name:ident, $syntax:expr, $default:expr) => {
+        $crate::options::registry::Entry::new(stringify!($name), $syntax, $default)
+            .field($crate::options::registry::field!($name))
+    };
+}
+use active;
+
+impl Entry {
+    const fn new(name: &'static str, syntax: Syntax, default: &'static str) -> Self {
+        Self {
+            name,
+            syntax,
+            default,
+            profile: None,
+            owner: Owner::Engine,
+            aliases: &[],
+            availability: Availability::Active,
+            field: None,
+        }
+    }
+
+    const fn field(mut self, field: Field) -> Self {
+        self.field = Some(field);
+        self
+    }
+
+    const fn profile(mut self, value: &'static str) -> Self {
+        self.profile = Some(value);
+        self
+    }
+
+    const fn owner(mut self, owner: Owner) -> Self {
+        self.owner = owner;
+        self
+    }
+
+    const fn aliases(mut self, aliases: &'static [Alias]) -> Self {
+        self.aliases = aliases;
+        self
+    }
+
+    const fn ignored(mut self, reason: &'static str) -> Self {
+        self.availability = Availability::Ignored(reason);
+        self
+    }
+
+    const fn default_only(mut self, reason: &'static str) -> Self {
+        self.availability = Availability::DefaultOnly(reason);
+        self
+    }
+
+    /// The default as a value.
+    pub fn default_value(&self) -> Value {
+        self.syntax.read(self.default).unwrap_or(Value::Unset)
+    }
+}
+
+const fn same(name: &'static str) -> Alias {
+    Alias { name, reading: Reading::Same }
+}
+
+const fn unit_needed(name: &'static str) -> Alias {
+    Alias { name, reading: Reading::UnitNeeded }
+}
+
+const fn inverse(name: &'static str) -> Alias {
+    Alias { name, reading: Reading::Inverse }
+}
+
+const fn blanks(name: &'static str) -> Alias {
+    Alias { name, reading: Reading::Blanks }
+}
+
+const SPAN: Syntax = Syntax::Duration { zero: false };
+const SPAN_OR_OFF: Syntax = Syntax::Duration { zero: true };
+
+const NO_SERVICE: &str = "its service is not part of this build";
+const NO_HTTP: &str = "HTTP connections are not part of this build";
+const NO_TLS: &str = "TLS is not part of this build";
+
+/// All options, in the order of the specification's tables (2.3 to 2.5), then what is recognised only.
+pub fn registry() -> impl Iterator<Item = &'static Entry> {
+    [timeouts::ENTRIES, connections::ENTRIES, features::ENTRIES, foreign::ENTRIES].into_iter().flatten()
+}
+
+/// What a name of a parameter stands for.
+pub(super) enum Named {
+    Entry(&'static Entry, Reading),
+    Translation(&'static Translation),
+    /// `cert_path` and `certpath`: a trust anchor, or beside a key a client certificate (OPT-11).
+    CertificateOrTrust,
+    Family(&'static Family),
+}
+
+/// Finds the option called `name`; exact and case-sensitive (CS-24).
+pub(super) fn lookup(name: &str) -> Option<Named> {
+    let Some(bare) = name.strip_prefix("com.couchbase.env.") else {
+        return lookup_bare(name);
+    };
+    // Canonical and dotted names go with the Java prefix, names of other clients do not (OPT-8).
+    lookup_bare(bare)
+        .filter(|named| bare.contains('.') || matches!(named, Named::Entry(e, _) if e.name == bare))
+}
+
+fn lookup_bare(name: &str) -> Option<Named> {
+    if matches!(name, "cert_path" | "certpath") {
+        return Some(Named::CertificateOrTrust);
+    }
+    let entry = registry().find_map(|entry| {
+        if entry.name == name {
+            return Some(Named::Entry(entry, Reading::Same));
+        }
+        let alias = entry.aliases.iter().find(|alias| alias.name == name)?;
+        Some(Named::Entry(entry, alias.reading))
+    });
+    entry
+        .or_else(|| TRANSLATIONS.iter().find(|t| t.name == name).map(Named::Translation))
+        .or_else(|| FAMILIES.iter().find(|family| family.covers(name)).map(Named::Family))
+}
+
+/// The entry of a canonical name.
+pub(super) fn canonical(name: &str) -> Option<&'static Entry> {
+    registry().find(|entry| entry.name == name)
+}
+
+/// All names under which an option can be given, for near misses.
+pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
+    registry()
+        .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().map(|alias| alias.name)))
+        .chain(TRANSLATIONS.iter().map(|translation| translation.name))
+        .chain(["cert_path", "certpath"])
+}
