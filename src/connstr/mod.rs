@@ -64,7 +64,7 @@ pub struct ConnectionString {
 /// Reads a connection string.
 ///
 /// # Errors
-/// The first thing wrong with it, from left to right, with its place and what to do; see [`ErrorKind`].
+/// The first thing found wrong, with its place and what to do; see [`ErrorKind`].
 pub fn parse(text: &str) -> Result<ConnectionString, ParseError> {
     let source = Source::new(text);
     let whole = source.whole().trim();

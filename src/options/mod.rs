@@ -1,4 +1,4 @@
-//! Settings: one [registry] of names, syntax and defaults, the typed [`Options`], and what a connection string
+//! Settings: one [registry](registry()) of names, syntax and defaults, the typed [`Options`], and what a connection string
 //! changes in them.
 //!
 //! From weakest to strongest (OPT-2): built-in default, profile, typed settings, connection string.

@@ -89,7 +89,7 @@ macro_rules! options {
         /// Begin with [`Options::default`], choose a profile with
         /// [`with_profile`](Options::with_profile), set fields. A connection string beats all of them
         /// ([`resolve`](super::resolve), OPT-2). Names, syntax, defaults and the names that other clients use are in
-        /// the [registry](super::registry).
+        /// the [registry](super::registry()).
         #[derive(Clone, Debug, PartialEq)]
         #[non_exhaustive]
         pub struct Options {

@@ -1,5 +1,8 @@
 //! The syntax of option values (spec 2.2).
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -140,6 +140,7 @@ impl Header {
                 extras: extras_len,
                 key: key_len,
                 body: header.body_len,
+                opaque: header.opaque,
             });
         }
         Ok(header)

@@ -2,20 +2,53 @@
 //!
 //! [`Frame::parse`] takes a frame off a byte slice, [`Encode`] appends one to a buffer. What the bytes of an
 //! operation mean stands in the modules beside: frame infos, features, datatypes, sub-documents, the error map.
+//! [`Decoder`] takes a whole stream apart, in any slicing.
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)
 )]
 
+pub mod datatype;
+pub mod describe;
+mod error_body;
+mod error_map;
+mod expiry;
+mod feature;
+mod flags;
 mod frame;
+mod frame_info;
 mod header;
+mod leb128;
+mod limits;
+pub mod observe;
 mod opcode;
+pub mod ops;
+pub mod range_scan;
+mod read;
 mod status;
+mod stream;
+pub mod subdoc;
 
+pub use error_body::ErrorBody;
+pub use error_map::{
+    ERROR_MAP_VERSION, ErrorAttribute, ErrorAttributes, ErrorMap, ErrorMapEntry, RetrySpec, RetryStrategy,
+};
+pub use expiry::{Expiry, ExpiryError};
+pub use feature::{Feature, FeatureSet};
+pub use flags::Format;
 pub use frame::{Encode, Frame};
+pub use frame_info::{
+    Durability, DurabilityLevel, FrameInfo, FrameInfos, RequestFrameInfos, ResponseFrameInfos,
+    ServerDuration, emit_frame_info, request_info, response_info,
+};
 pub use header::{HEADER_LEN, Header, Magic};
+pub use leb128::Leb128;
+pub use limits::InboundLimits;
 pub use opcode::{Attributes, Opcode, ServerOpcode};
 pub use status::Status;
+pub use stream::{Decoder, End, Stop};
+
+use crate::ids::Opaque;
 
 /// Why bytes are not a frame, or not an answer to what was asked.
 ///
@@ -42,6 +75,8 @@ pub enum DecodeError {
         key: u16,
         /// Length of the body.
         body: u32,
+        /// The request that the frame answers, as far as such a header can be believed.
+        opaque: Opaque,
     },
     /// A body above the ceiling for this operation; refused on the header alone.
     #[error("a body of {body} bytes for {opcode} is above the limit of {max} bytes")]
@@ -88,3 +123,6 @@ pub struct EncodeError {
     /// The longest that fits.
     pub max: usize,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,603 @@
+//! One key-value connection: the pipelined handshake, requests under way, keep-alive.
+//!
+//! [`Connection`] is a state machine over one TCP stream: bytes in by [`Connection::handle_read`], bytes out by
+//! [`Connection::transmit`] and [`Connection::written`], results by [`Connection::poll_event`]. It is a layer of the
+//! engine and public for proxies and tools.
+//!
+//! ```text
+//!            connected            all steps answered            close
+//!  Dialing ------------> Handshake -----------------> Ready -----------> Closed
+//!                           |      <----------------  |                    ^
+//!                           |        select_bucket    |                    |
+//!                           +-------------------------+--------------------+
+//!                             a step failed for good, or the stream broke
+//! ```
+
+mod handshake;
+mod inflight;
+mod tx;
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+pub use handshake::{ConnFailure, Settings};
+
+use handshake::{Handshake, Step};
+use inflight::{InFlight, Request, Taken};
+use tx::{LEND_FROM, SendBuffer};
+
+use crate::auth::{Mechanism, SaltRequest, SaltedPassword};
+use crate::ids::{Cas, Opaque};
+use crate::wire::{
+    DecodeError, Decoder, Encode, EncodeError, Feature, FeatureSet, Frame, Header, Magic, Opcode,
+    ResponseFrameInfos, ServerDuration, ServerOpcode, Status, Stop, datatype,
+};
+
+/// Ceiling for answers that hold no document, map, manifest or error map (`kv-protocol.md` 1.2).
+const SMALL_BODY: u32 = 64 * 1024;
+/// Ceiling for every other answer.
+const LARGE_BODY: u32 = 32 * 1024 * 1024;
+/// No further request is encoded while so many bytes wait: what waits unencoded can still be withdrawn.
+const HIGH_WATER: usize = 1024 * 1024;
+/// Silence after a keep-alive until the connection counts as dead (`kv-protocol.md` 8.6).
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// One key-value connection; `T` is what the owner knows a request by.
+#[derive(Debug)]
+pub struct Connection<T> {
+    decoder: Decoder,
+    tx: SendBuffer,
+    state: State<T>,
+    keep_alive: Option<Duration>,
+    last_received: Instant,
+    probe_sent: Option<Instant>,
+}
+
+/// Everything that a received frame may change; apart from the decoder, which lends frames while it is borrowed.
+#[derive(Debug)]
+struct State<T> {
+    phase: Phase,
+    handshake: Handshake,
+    features: FeatureSet,
+    inflight: InFlight<Tag<T>>,
+    events: VecDeque<ConnEvent<T>>,
+    /// The request whose answer broke the stream.
+    culprit: Option<Opaque>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Dialing,
+    Handshake,
+    Ready,
+    Closed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tag<T> {
+    Owner(T),
+    Step(Step),
+    Probe,
+}
+
+/// What a connection tells its owner.
+#[derive(Debug)]
+pub enum ConnEvent<T> {
+    /// An answer to a request of the owner's.
+    Answer(Answer<T>),
+    /// The password must be salted so for the handshake to go on: [`Connection::salted`].
+    Salt(SaltRequest),
+    /// A cluster map came with the handshake, decompressed.
+    Config(Bytes),
+    /// The handshake's request for a map was refused.
+    ConfigRefused(Status),
+    /// The bucket could not be selected; the connection goes on without one.
+    BucketRefused {
+        /// The server's status.
+        status: Status,
+        /// What the server said in the error's body.
+        context: Option<String>,
+    },
+    /// The handshake is done: requests may be sent.
+    Ready {
+        /// Whether the bucket asked for is selected.
+        bound: bool,
+    },
+    /// A newer cluster map exists (`kv-protocol.md` 2.9).
+    Notification(Notification),
+    /// An answer that nobody waits for.
+    Orphan {
+        /// Its opaque.
+        opaque: Opaque,
+        /// Its opcode.
+        opcode: Opcode,
+        /// Whether a request with this opaque had been given up.
+        given_up: bool,
+    },
+    /// The handshake failed for good: close the connection.
+    Failed(ConnFailure),
+    /// The stream is lost: close the connection (FR-8).
+    Broken {
+        /// What is wrong with it.
+        error: DecodeError,
+        /// The request whose answer was at fault, if that is known.
+        culprit: Option<T>,
+    },
+}
+
+/// An answer to a request of the owner's, its value decompressed and in memory of its own.
+#[derive(Debug)]
+pub struct Answer<T> {
+    /// What the owner knows the request by.
+    pub tag: T,
+    /// The operation.
+    pub opcode: Opcode,
+    /// The server's status.
+    pub status: Status,
+    /// Datatype bits, the one for compression already taken off.
+    pub datatype: u8,
+    /// Compare-and-swap token.
+    pub cas: Cas,
+    /// The request's identifier.
+    pub opaque: Opaque,
+    /// The fixed fields.
+    pub extras: Extras,
+    /// The value; empty where `malformed` says that it could not be had.
+    pub value: Bytes,
+    /// Why the operation must fail although the stream is in order (`kv-protocol.md` 1.3).
+    pub malformed: Option<Box<DecodeError>>,
+    /// How long the server worked on it.
+    pub server_duration: Option<ServerDuration>,
+}
+
+/// The extras of an answer, at most 32 bytes of them: no operation of this crate has more than 24.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Extras {
+    len: u8,
+    bytes: [u8; 32],
+}
+
+impl Extras {
+    fn new(extras: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        let kept = extras.len().min(bytes.len());
+        bytes[..kept].copy_from_slice(&extras[..kept]);
+        Self { len: extras.len().min(255) as u8, bytes }
+    }
+
+    /// The bytes; `None` for more than 32 of them, which no operation has.
+    pub fn get(&self) -> Option<&[u8]> {
+        self.bytes.get(..usize::from(self.len))
+    }
+}
+
+/// A server's word that a newer cluster map exists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notification {
+    /// The bucket; empty for the cluster's own map.
+    pub bucket: Bytes,
+    /// The version's epoch; `None` from servers that send the revision alone.
+    pub epoch: Option<i64>,
+    /// The version's revision.
+    pub rev: i64,
+    /// The map, empty in the brief form.
+    pub value: Bytes,
+}
+
+/// A request was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SendError {
+    /// The connection is not ready, or as much is under way as it takes.
+    NoRoom,
+    /// It cannot be written as a frame.
+    Encode(EncodeError),
+}
+
+impl<T: Copy> Connection<T> {
+    /// A connection whose dial has begun.
+    pub fn new(settings: Settings, now: Instant) -> Self {
+        let (window, keep_alive) = (settings.window, settings.keep_alive);
+        Self {
+            decoder: Decoder::new(),
+            tx: SendBuffer::default(),
+            state: State {
+                phase: Phase::Dialing,
+                handshake: Handshake::new(settings),
+                features: FeatureSet::EMPTY,
+                inflight: InFlight::new(window),
+                events: VecDeque::new(),
+                culprit: None,
+            },
+            keep_alive,
+            last_received: now,
+            probe_sent: None,
+        }
+    }
+
+    /// The dial succeeded: the handshake begins.
+    pub fn connected(&mut self, now: Instant) {
+        if self.state.phase != Phase::Dialing {
+            return;
+        }
+        self.last_received = now;
+        self.state.phase = Phase::Handshake;
+        self.state.handshake.begin(&mut self.state.events);
+        self.pump();
+    }
+
+    /// Takes received bytes.
+    pub fn handle_read(&mut self, data: &[u8], now: Instant) {
+        if matches!(self.state.phase, Phase::Dialing | Phase::Closed) {
+            return;
+        }
+        self.last_received = now;
+        let state = RefCell::new(&mut self.state);
+        let result = self.decoder.feed_checked(
+            data,
+            |header| state.borrow_mut().check(header),
+            |frame| state.borrow_mut().on_frame(frame),
+        );
+        if let Err(error) = result {
+            self.break_off(error);
+        }
+        self.pump();
+    }
+
+    /// The next thing to know; call until `None`.
+    pub fn poll_event(&mut self) -> Option<ConnEvent<T>> {
+        self.state.events.pop_front()
+    }
+
+    /// Continues the handshake with the password salted as [`ConnEvent::Salt`] asked.
+    pub fn salted(&mut self, salted: &SaltedPassword) {
+        let state = &mut self.state;
+        if state.phase == Phase::Handshake {
+            state.handshake.salted(salted, &mut state.events);
+            self.pump();
+        }
+    }
+
+    /// Selects a bucket on a connection without one, and asks for its map if `fetch_config`. The connection is in its
+    /// handshake until the answers have come. `false`, and nothing happens, unless it is ready and idle (FR-16).
+    pub fn select_bucket(&mut self, bucket: &str, fetch_config: bool) -> bool {
+        let idle = self.state.inflight.live() == 0 && self.state.inflight.given_up() == 0;
+        if self.state.phase != Phase::Ready || !idle {
+            return false;
+        }
+        self.state.phase = Phase::Handshake;
+        self.state.handshake.select(bucket, fetch_config);
+        self.pump();
+        true
+    }
+
+    /// Whether a request can be sent at the moment.
+    pub fn can_send(&self) -> bool {
+        self.state.phase == Phase::Ready
+            && self.state.inflight.has_room()
+            && self.tx.pending() < HIGH_WATER
+    }
+
+    /// Sends a request; the opaque in `request` is replaced. A large value is lent, not copied.
+    ///
+    /// # Errors
+    /// [`SendError`]; nothing is written then.
+    pub fn send(&mut self, tag: T, request: Encode<'_>, value: &Bytes) -> Result<Opaque, SendError> {
+        if self.state.phase != Phase::Ready {
+            return Err(SendError::NoRoom);
+        }
+        self.write(Tag::Owner(tag), request, value)
+    }
+
+    /// Gives a request up: its answer, if it comes, is an orphan.
+    pub fn give_up(&mut self, opaque: Opaque) {
+        self.state.inflight.give_up(opaque);
+    }
+
+    /// Asks for a sign of life unless one is due already: something else has shown that the peer may be gone.
+    pub fn probe(&mut self, now: Instant) {
+        if self.state.phase == Phase::Ready && self.probe_sent.is_none() {
+            let noop = Encode::request(Opcode::NOOP, Opaque(0));
+            if self.write(Tag::Probe, noop, &Bytes::new()).is_ok() {
+                self.probe_sent = Some(now);
+            }
+        }
+    }
+
+    /// When [`Connection::handle_timeout`] is due.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        if self.state.phase != Phase::Ready {
+            return None;
+        }
+        match self.probe_sent {
+            Some(sent) => self.last_received.max(sent).checked_add(PROBE_TIMEOUT),
+            None => self.last_received.checked_add(self.keep_alive?),
+        }
+    }
+
+    /// Does what is due: a keep-alive, or `true`: the peer has been silent for too long after one and is given up.
+    pub fn handle_timeout(&mut self, now: Instant) -> bool {
+        if self.poll_timeout().is_none_or(|at| at > now) {
+            return false;
+        }
+        match self.probe_sent {
+            // Any frame is a sign of life, also where the answer itself is late behind slow requests.
+            Some(sent) if self.last_received > sent => {
+                self.probe_sent = None;
+                false
+            }
+            Some(_) => true,
+            None => {
+                self.probe(now);
+                false
+            }
+        }
+    }
+
+    /// The bytes to write, in order; they stay until [`Connection::written`].
+    pub fn transmit(&self) -> impl Iterator<Item = &[u8]> {
+        self.tx.slices()
+    }
+
+    /// Whether there are bytes to write.
+    pub fn has_output(&self) -> bool {
+        self.tx.pending() > 0
+    }
+
+    /// So many bytes are written.
+    pub fn written(&mut self, len: usize) {
+        self.tx.consume(len);
+    }
+
+    /// Ends the connection: every request without an answer, in the order of the stream, and whether a part of it was
+    /// written.
+    pub fn close(&mut self) -> Vec<(T, bool)> {
+        self.state.phase = Phase::Closed;
+        let written = self.tx.written();
+        let requests = self.state.inflight.drain();
+        let owners = requests.into_iter().filter_map(|request| match request.tag {
+            Tag::Owner(tag) => Some((tag, request.start < written)),
+            Tag::Step(_) | Tag::Probe => None,
+        });
+        owners.collect()
+    }
+
+    /// Whether the handshake is done.
+    pub fn is_ready(&self) -> bool {
+        self.state.phase == Phase::Ready
+    }
+
+    /// Whether nothing of the owner's is under way and nothing waits to be written.
+    pub fn is_idle(&self) -> bool {
+        self.state.inflight.live() == 0 && self.tx.pending() == 0
+    }
+
+    /// What the server granted.
+    pub fn features(&self) -> FeatureSet {
+        self.state.features
+    }
+
+    /// The server's error map, as it came; empty if there is none.
+    pub fn error_map(&self) -> &Bytes {
+        self.state.handshake.error_map()
+    }
+
+    /// The mechanism that authenticated, to be tried first from then on (AUTH-3).
+    pub fn mechanism(&self) -> Option<Mechanism> {
+        self.state.handshake.mechanism()
+    }
+
+    /// How far the handshake is.
+    pub fn stage(&self) -> crate::engine::Stage {
+        self.state.handshake.stage()
+    }
+
+    /// Requests that wait for an answer, and requests given up whose answer may still come.
+    pub fn in_flight(&self) -> (usize, usize) {
+        (self.state.inflight.live(), self.state.inflight.given_up())
+    }
+
+    /// Sends the handshake's steps as far as they may be sent.
+    fn pump(&mut self) {
+        while self.state.phase == Phase::Handshake {
+            let Some((step, bytes)) = self.state.handshake.next_step() else { break };
+            let request = Encode {
+                extras: &[],
+                key: &bytes.key,
+                ..Encode::request(step.opcode(), Opaque(0))
+            };
+            if self.write(Tag::Step(step), request, &bytes.value).is_err() {
+                let failure = ConnFailure::unsendable(step);
+                self.state.fail(failure);
+            }
+        }
+    }
+
+    fn write(&mut self, tag: Tag<T>, request: Encode<'_>, value: &Bytes) -> Result<Opaque, SendError> {
+        let entry = Request { tag, opcode: request.opcode, start: self.tx.end() };
+        let opaque = self.state.inflight.insert(entry).ok_or(SendError::NoRoom)?;
+        let request = Encode { opaque, ..request };
+        let lend = value.len() >= LEND_FROM;
+        let encoded = self.tx.gather(|out| {
+            if lend { request.emit_head(value.len(), out) } else { request.emit(value, out) }
+        });
+        match encoded {
+            Ok(()) if lend => self.tx.lend(value.clone()),
+            Ok(()) => {}
+            Err(error) => {
+                self.state.inflight.take(opaque, request.opcode);
+                return Err(SendError::Encode(error));
+            }
+        }
+        Ok(opaque)
+    }
+
+    fn break_off(&mut self, error: DecodeError) {
+        let opaque = match &error {
+            DecodeError::Lengths { opaque, .. } => Some(*opaque),
+            _ => self.state.culprit,
+        };
+        let culprit = opaque.and_then(|opaque| {
+            let opcode = self.state.inflight.opcode(opaque)?;
+            match self.state.inflight.take(opaque, opcode) {
+                Taken::Live(Tag::Owner(tag)) => Some(tag),
+                _ => None,
+            }
+        });
+        if self.state.phase != Phase::Closed {
+            self.state.events.push_back(ConnEvent::Broken { error, culprit });
+        }
+        self.state.phase = Phase::Closed;
+    }
+}
+
+impl<T: Copy> State<T> {
+    /// Judges a header before its body is awaited: the most bytes that the body may have.
+    fn check(&mut self, header: &Header) -> Result<u32, DecodeError> {
+        let max = match header.magic {
+            Magic::Response | Magic::AltResponse => match self.inflight.opcode(header.opaque) {
+                Some(opcode) if opcode != header.opcode => {
+                    self.culprit = Some(header.opaque);
+                    return Err(DecodeError::OpcodeMismatch { expected: opcode, found: header.opcode });
+                }
+                Some(
+                    Opcode::NOOP
+                    | Opcode::SELECT_BUCKET
+                    | Opcode::SASL_AUTH
+                    | Opcode::SASL_STEP
+                    | Opcode::SASL_LIST_MECHS
+                    | Opcode::HELLO,
+                ) => SMALL_BODY,
+                Some(_) | None => LARGE_BODY,
+            },
+            Magic::ServerRequest if self.features.contains(Feature::DUPLEX) => LARGE_BODY,
+            Magic::Request | Magic::AltRequest | Magic::ServerRequest | Magic::ServerResponse => {
+                return Err(DecodeError::Magic { byte: header.magic.byte() });
+            }
+        };
+        if header.body_len > max {
+            self.culprit = Some(header.opaque);
+            return Err(DecodeError::TooLarge { body: header.body_len, max, opcode: header.opcode });
+        }
+        Ok(max)
+    }
+
+    fn on_frame(&mut self, frame: Frame<'_>) -> ControlFlow<Stop> {
+        if self.phase == Phase::Closed {
+            return ControlFlow::Continue(());
+        }
+        if frame.header.magic == Magic::ServerRequest {
+            self.on_server_request(&frame);
+            return ControlFlow::Continue(());
+        }
+        let header = frame.header;
+        let infos = if frame.framing_extras.is_empty() {
+            ResponseFrameInfos::default()
+        } else {
+            match ResponseFrameInfos::parse(frame.framing_extras) {
+                Ok(infos) => infos,
+                Err(error) => {
+                    self.culprit = Some(header.opaque);
+                    return ControlFlow::Break(Stop::Fatal(error));
+                }
+            }
+        };
+        match self.inflight.take(header.opaque, header.opcode) {
+            Taken::Live(Tag::Owner(tag)) => {
+                let (value, malformed) = match value_of(&frame) {
+                    Ok(value) => (value, None),
+                    Err(error) => (Bytes::new(), Some(Box::new(error))),
+                };
+                self.events.push_back(ConnEvent::Answer(Answer {
+                    tag,
+                    opcode: header.opcode,
+                    status: header.status(),
+                    datatype: header.datatype & !datatype::SNAPPY,
+                    cas: header.cas,
+                    opaque: header.opaque,
+                    extras: Extras::new(frame.extras),
+                    value,
+                    malformed,
+                    server_duration: infos.server_duration,
+                }));
+            }
+            Taken::Live(Tag::Step(step)) => self.on_step(step, &frame),
+            Taken::Live(Tag::Probe) => {}
+            Taken::GivenUp => self.orphan(&header, true),
+            // `check` has refused a mismatch on the header already.
+            Taken::Unknown | Taken::Mismatch(_) => self.orphan(&header, false),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn orphan(&mut self, header: &Header, given_up: bool) {
+        self.events.push_back(ConnEvent::Orphan { opaque: header.opaque, opcode: header.opcode, given_up });
+    }
+
+    fn on_step(&mut self, step: Step, frame: &Frame<'_>) {
+        let value = match value_of(frame) {
+            Ok(value) => value,
+            // A step that cannot be read is as good as refused; the steps decide what that means.
+            Err(_) => Bytes::new(),
+        };
+        let status = frame.header.status();
+        let result = self.handshake.on_answer(step, status, frame.header.datatype, value, &mut self.events);
+        match result {
+            Err(failure) => self.fail(failure),
+            Ok(()) => {
+                self.features = self.handshake.features();
+                if self.handshake.is_done() {
+                    self.phase = Phase::Ready;
+                    self.events.push_back(ConnEvent::Ready { bound: self.handshake.is_bound() });
+                }
+            }
+        }
+    }
+
+    fn on_server_request(&mut self, frame: &Frame<'_>) {
+        if ServerOpcode(frame.header.opcode.0) != ServerOpcode::CLUSTERMAP_CHANGE_NOTIFICATION {
+            return;
+        }
+        // A notification of another form is ignored, the connection stays usable.
+        let (epoch, rev) = match *frame.extras {
+            [e0, e1, e2, e3, e4, e5, e6, e7, r0, r1, r2, r3, r4, r5, r6, r7] => (
+                Some(i64::from_be_bytes([e0, e1, e2, e3, e4, e5, e6, e7])),
+                i64::from_be_bytes([r0, r1, r2, r3, r4, r5, r6, r7]),
+            ),
+            [r0, r1, r2, r3] => (None, i64::from(u32::from_be_bytes([r0, r1, r2, r3]))),
+            _ => return,
+        };
+        let Ok(value) = value_of(frame) else { return };
+        let bucket = Bytes::copy_from_slice(frame.key);
+        self.events.push_back(ConnEvent::Notification(Notification { bucket, epoch, rev, value }));
+    }
+
+    fn fail(&mut self, failure: ConnFailure) {
+        self.phase = Phase::Closed;
+        self.events.push_back(ConnEvent::Failed(failure));
+    }
+}
+
+/// A frame's value, decompressed, in memory of its own (FR-11).
+fn value_of(frame: &Frame<'_>) -> Result<Bytes, DecodeError> {
+    let bits = frame.header.datatype;
+    if bits > datatype::JSON {
+        datatype::check(bits)?;
+        if bits & datatype::XATTR != 0 {
+            return Err(DecodeError::Malformed {
+                what: "datatype",
+                detail: format!("0x{bits:02x} announces extended attributes, which {} cannot carry", frame.header.opcode),
+            });
+        }
+        if bits & datatype::SNAPPY != 0 {
+            return datatype::inflate(frame.value, datatype::MAX_INFLATED).map(Bytes::from);
+        }
+    }
+    Ok(Bytes::copy_from_slice(frame.value))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,328 @@
+//! The hunt for the first map of a scope: a staggered race over seeds or known nodes (BOOT-11 to BOOT-16).
+
+use std::time::{Duration, Instant};
+
+use super::link::{Failure, Phase, Role};
+use super::report::{AttemptReport, BootstrapReport};
+use super::scope::ScopeId;
+use super::{Engine, Stage};
+use crate::error::ErrorKind;
+use crate::map::{Endpoint, Service};
+use crate::trace::{debug, info};
+
+/// Without a map for so long, the next seed is tried as well (BOOT-12).
+const STAGGER: Duration = Duration::from_millis(500);
+/// At most so many attempts at a time.
+const PARALLEL: usize = 3;
+/// An attempt without TCP progress for so long does not count against [`PARALLEL`].
+const SLOW: Duration = Duration::from_secs(2);
+/// Between rounds (BOOT-14).
+const ROUND_PAUSE: Duration = Duration::from_millis(500);
+const ROUND_PAUSE_MAX: Duration = Duration::from_secs(4);
+/// Between rounds where a bucket was refused (`connecting.md` 4.5).
+const BUCKET_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A report lists so many attempts (BOOT-16).
+const REPORT_MAX: usize = 32;
+
+#[derive(Debug)]
+pub(super) struct Hunt {
+    started: Instant,
+    targets: Vec<Target>,
+    /// The next target of this round.
+    next: usize,
+    next_at: Instant,
+    running: Vec<u32>,
+    /// The round is over; the next begins at `next_at`.
+    pausing: bool,
+    pause: Duration,
+    /// Given up for good: credentials that the cluster refuses do not get better (BOOT-14).
+    stopped: bool,
+}
+
+#[derive(Debug)]
+struct Target {
+    endpoint: Endpoint,
+    last: Option<AttemptReport>,
+    /// In this round.
+    refused_credentials: bool,
+    refused_bucket: bool,
+}
+
+impl Target {
+    const fn new(endpoint: Endpoint) -> Self {
+        Self { endpoint, last: None, refused_credentials: false, refused_bucket: false }
+    }
+}
+
+impl Engine {
+    /// Begins to look for a scope's first map; an idle connection is taken over for a bucket (`connecting.md` 4.4).
+    pub(super) fn start_hunt(&mut self, scope: ScopeId) {
+        let mut targets: Vec<Target> = self.known_nodes().into_iter().map(Target::new).collect();
+        let is_member_known = !targets.is_empty();
+        let mut seeds: Vec<Target> = self
+            .config
+            .seeds
+            .iter()
+            .filter_map(|seed| Some(Target::new(Endpoint::new(seed.host.to_string(), seed.kv?))))
+            .collect();
+        if !self.config.options.preserve_bootstrap_nodes_order {
+            self.entropy.shuffle(&mut seeds);
+            self.entropy.shuffle(&mut targets);
+        }
+        // Where the nodes are known the seeds are the last resort (BOOT-15).
+        let dark = self.scope(scope).map.is_some();
+        if !is_member_known || dark {
+            targets.extend(seeds);
+        }
+        let now = self.now;
+        let mut hunt = Hunt {
+            started: now,
+            targets,
+            next: 0,
+            next_at: now,
+            running: Vec::new(),
+            pausing: false,
+            pause: ROUND_PAUSE,
+            stopped: false,
+        };
+        if let ScopeId::Bucket(bucket) = scope
+            && let Some(index) = self.idle_link()
+            && self.link(index).and_then(|link| link.connection()).is_some_and(|c| c.is_free())
+        {
+            let name = self.buckets[bucket as usize].name.clone();
+            let Some(link) = self.link_mut(index) else { return };
+            let endpoint = link.endpoint.clone();
+            let target = hunt.targets.iter().position(|target| target.endpoint.same_place(&endpoint));
+            let target = target.unwrap_or_else(|| {
+                hunt.targets.push(Target::new(endpoint));
+                hunt.targets.len() - 1
+            });
+            // Its turn comes first; the others follow if it brings nothing.
+            hunt.targets.swap(0, target);
+            hunt.next = 1;
+            hunt.next_at = now.checked_add(STAGGER).unwrap_or(now);
+            hunt.running.push(index);
+            link.role = Role::Seed { scope, target: 0 };
+            link.bucket = Some(bucket);
+            link.started = now;
+            if let Some(connection) = link.connection_mut() {
+                connection.select_bucket(&name, true);
+            }
+            let deadline = self.after(self.config.options.kv_connect_timeout);
+            if let Some(link) = self.link_mut(index) {
+                link.deadline = deadline;
+            }
+            self.announce_transmit(index);
+            self.arm(index);
+        }
+        self.scope_mut(scope).hunt = Some(hunt);
+        self.hunt_tick(scope);
+    }
+
+    /// The key-value endpoints of the cluster map.
+    fn known_nodes(&self) -> Vec<Endpoint> {
+        let (Some(map), Some(network)) = (&self.cluster.map, &self.network) else { return Vec::new() };
+        let endpoints = map.nodes.iter().filter_map(|node| node.endpoint(Service::Kv, network, false));
+        endpoints.map(|(host, port)| Endpoint::new(host, port)).collect()
+    }
+
+    /// Starts what may be started.
+    pub(super) fn hunt_tick(&mut self, scope: ScopeId) {
+        loop {
+            let now = self.now;
+            let counting = match &self.scope(scope).hunt {
+                Some(hunt) if !hunt.stopped => {
+                    hunt.running.iter().filter(|&&index| self.counts(index)).count()
+                }
+                _ => return,
+            };
+            let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
+            if hunt.pausing {
+                if now < hunt.next_at {
+                    return;
+                }
+                hunt.pausing = false;
+                hunt.next = 0;
+                for target in &mut hunt.targets {
+                    (target.refused_credentials, target.refused_bucket) = (false, false);
+                }
+            }
+            let due = hunt.running.is_empty() || now >= hunt.next_at;
+            if hunt.next < hunt.targets.len() {
+                if !due || counting >= PARALLEL {
+                    return;
+                }
+                let target = hunt.next;
+                let endpoint = hunt.targets[target].endpoint.clone();
+                hunt.next += 1;
+                hunt.next_at = now.checked_add(STAGGER).unwrap_or(now);
+                let bucket = match scope {
+                    ScopeId::Cluster => None,
+                    ScopeId::Bucket(bucket) => Some(bucket),
+                };
+                // A link that fails at once reports to the hunt, so it is entered before it is dialled.
+                let index = self.add_link(endpoint, bucket, Role::Seed { scope, target });
+                if self.link(index).is_some_and(|link| link.role == Role::Seed { scope, target })
+                    && let Some(hunt) = &mut self.scope_mut(scope).hunt
+                {
+                    hunt.running.push(index);
+                }
+                continue;
+            }
+            if !hunt.running.is_empty() {
+                return;
+            }
+            self.end_round(scope);
+        }
+    }
+
+    fn counts(&self, index: u32) -> bool {
+        self.link(index).is_some_and(|link| {
+            let dialling = matches!(link.phase, Phase::Resolving { .. } | Phase::Dialing { .. });
+            !dialling || self.now.saturating_duration_since(link.started) < SLOW
+        })
+    }
+
+    /// Every target has failed once.
+    fn end_round(&mut self, scope: ScopeId) {
+        let has_map = self.scope(scope).map.is_some();
+        let now = self.now;
+        let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
+        if hunt.targets.iter().any(|target| target.refused_credentials) && !has_map {
+            hunt.stopped = true;
+            info!("the cluster refuses the credentials: no further attempt");
+            self.states_changed = true;
+            return;
+        }
+        let longest = if hunt.targets.iter().any(|target| target.refused_bucket) {
+            BUCKET_PAUSE_MAX
+        } else {
+            ROUND_PAUSE_MAX
+        };
+        let pause = hunt.pause.min(longest);
+        hunt.pause = (pause * 2).min(longest);
+        hunt.pausing = true;
+        let pause = self.entropy.jitter(pause, 25);
+        debug!(?pause, "no seed gave a map: next round");
+        if let Some(hunt) = &mut self.scope_mut(scope).hunt {
+            hunt.next_at = now.checked_add(pause.max(Duration::from_millis(1))).unwrap_or(now);
+        }
+    }
+
+    /// When the hunt has something to do.
+    pub(super) fn hunt_due(&self, scope: ScopeId) -> Option<Instant> {
+        let hunt = self.scope(scope).hunt.as_ref().filter(|hunt| !hunt.stopped)?;
+        if hunt.pausing {
+            return Some(hunt.next_at);
+        }
+        if hunt.next >= hunt.targets.len() {
+            return None;
+        }
+        let counting: Vec<u32> = hunt.running.iter().copied().filter(|&index| self.counts(index)).collect();
+        if counting.len() < PARALLEL {
+            return Some(hunt.next_at);
+        }
+        let slow = counting.iter().filter_map(|&index| self.link(index)?.started.checked_add(SLOW)).min();
+        slow.map(|at| at.max(hunt.next_at))
+    }
+
+    /// One attempt has failed.
+    pub(super) fn hunt_failed(&mut self, scope: ScopeId, target: usize, index: u32, failure: &Failure) {
+        let now = self.now;
+        let Some(link) = self.link(index) else { return };
+        let (address, elapsed) = (link.address, now.saturating_duration_since(link.started));
+        let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
+        hunt.running.retain(|&other| other != index);
+        let Some(target) = hunt.targets.get_mut(target) else { return };
+        target.refused_credentials |= failure.stage == Stage::Auth
+            && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument);
+        target.refused_bucket |= failure.stage == Stage::Bucket;
+        target.last = Some(AttemptReport {
+            seed: target.endpoint.to_string(),
+            address: address.map(|address| address.to_string()),
+            stage: failure.stage,
+            error: Some(failure.text.clone()),
+            kind: Some(failure.kind),
+            elapsed,
+        });
+        self.states_changed = true;
+    }
+
+    /// The scope has its map, by `winner`: other attempts end. The cluster's connection stays as the idle one.
+    pub(super) fn end_hunt(&mut self, scope: ScopeId, winner: u32) {
+        let Some(hunt) = self.scope_mut(scope).hunt.take() else { return };
+        for index in hunt.running {
+            if index == winner && scope == ScopeId::Cluster {
+                if let Some(link) = self.link_mut(index) {
+                    link.role = Role::Idle;
+                }
+                self.arm(index);
+            } else if self.link(index).is_some_and(|link| matches!(link.role, Role::Seed { .. })) {
+                self.remove_link(index);
+            }
+        }
+        self.states_changed = true;
+    }
+
+    /// Without any bucket the cluster has a connection of its own.
+    pub(super) fn want_cluster_link(&mut self) {
+        if self.buckets.is_empty() && self.idle_link().is_none() && self.cluster.hunt.is_none() {
+            self.start_hunt(ScopeId::Cluster);
+        }
+    }
+
+    /// Whether the hunt has been given up for good.
+    pub(super) fn is_stopped(&self, scope: ScopeId) -> bool {
+        self.scope(scope).hunt.as_ref().is_some_and(|hunt| hunt.stopped)
+    }
+
+    /// What became of the attempts to get a scope's map; `None` when it is there (BOOT-16).
+    pub(super) fn report(&self, scope: ScopeId) -> Option<BootstrapReport> {
+        let hunt = self.scope(scope).hunt.as_ref()?;
+        let now = self.now;
+        let mut attempts: Vec<AttemptReport> = Vec::new();
+        for (number, target) in hunt.targets.iter().enumerate() {
+            let running = hunt.running.iter().find_map(|&index| {
+                let link = self.link(index)?;
+                (link.role == Role::Seed { scope, target: number }).then(|| AttemptReport {
+                    seed: target.endpoint.to_string(),
+                    address: link.address.map(|address| address.to_string()),
+                    stage: link.stage(),
+                    error: None,
+                    kind: None,
+                    elapsed: now.saturating_duration_since(link.started),
+                })
+            });
+            // A failure says more than an attempt that is under way.
+            attempts.extend(target.last.clone().or(running));
+        }
+        let kinds = |wanted: ErrorKind| attempts.iter().any(|attempt| attempt.kind == Some(wanted));
+        let kind = [
+            ErrorKind::InvalidArgument,
+            ErrorKind::FeatureNotAvailable,
+            ErrorKind::AuthenticationFailure,
+            ErrorKind::BucketNotFound,
+        ]
+        .into_iter()
+        .find(|&kind| kinds(kind))
+        .unwrap_or(ErrorKind::UnambiguousTimeout);
+        let omitted = attempts.len().saturating_sub(REPORT_MAX);
+        attempts.truncate(REPORT_MAX);
+        let hints = hints(kind, &attempts);
+        let elapsed = now.saturating_duration_since(hunt.started);
+        Some(BootstrapReport { kind, elapsed, attempts, omitted, hints })
+    }
+}
+
+/// What to do about it.
+fn hints(kind: ErrorKind, attempts: &[AttemptReport]) -> Vec<String> {
+    let at = |stage: Stage| attempts.iter().all(|attempt| attempt.stage == stage) && !attempts.is_empty();
+    let hint = match kind {
+        ErrorKind::AuthenticationFailure => "check user name and password",
+        ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
+        _ if at(Stage::Resolve) => "check the host names, and the name server of this machine",
+        _ if at(Stage::Tcp) => "check that the data service runs there and that no firewall blocks port 11210",
+        _ => return Vec::new(),
+    };
+    vec![hint.to_owned()]
+}
