@@ -7,7 +7,7 @@
 //! let options = ClusterOptions::new(PasswordAuthenticator::new("app", "secret"));
 //! let cluster = settee_tokio::connect("couchbase://db.example.com", options).await?;
 //! let collection = cluster.bucket("travel").default_collection();
-//! collection.upsert("greeting", &"hello").await?;
+//! collection.upsert("greeting", "hello").await?;
 //! let greeting: String = collection.get("greeting").await?.content_as()?;
 //! cluster.close().await;
 //! # Ok(())
