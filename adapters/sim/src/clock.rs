@@ -75,6 +75,11 @@ impl Seeded {
         z ^ (z >> 31)
     }
 
+    /// A number below `bound`; 0 if the bound is 0.
+    pub(crate) const fn below(&mut self, bound: u64) -> u64 {
+        if bound == 0 { 0 } else { self.next() % bound }
+    }
+
     pub(crate) fn bytes<const N: usize>(&mut self) -> [u8; N] {
         let mut out = [0; N];
         for chunk in out.chunks_mut(8) {

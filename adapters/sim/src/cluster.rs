@@ -184,6 +184,7 @@ impl Cluster {
             let Self { state, sessions, .. } = self;
             if let Some(session) = session_mut(sessions, conn) {
                 session.out.extend_from_slice(&bytes);
+                session.delayed = session.delayed.saturating_sub(1);
                 if session.stalled.is_some_and(|until| until <= at) {
                     session.stalled = None;
                     session.resume(state);

@@ -19,6 +19,8 @@
 //! - [`SimCluster`]: the nodes on loopback TCP, for any client in any language.
 //! - [`Cluster`]: the same nodes as a pure state machine. Bytes and clock readings go in, bytes come out; nothing in
 //!   it touches a socket, a clock or a random source, so that a seed replays a run byte for byte.
+//! - [`Net`]: that state machine behind a network in virtual time, with latency, split reads, cuts, half-open
+//!   connections, black holes, a name service, and scripted peers in place of nodes.
 //!
 //! # What it does
 //! - Key-value protocol of a 7.6 node: HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512) and PLAIN,
@@ -49,6 +51,7 @@ mod errmap;
 mod features;
 mod hash;
 mod leb128;
+mod net;
 mod node;
 mod request;
 mod rule;
@@ -56,12 +59,15 @@ mod sasl;
 mod served;
 mod session;
 mod store;
+mod world;
 
 pub use bucket::Row;
 pub use cluster::{Cluster, ConnId};
 pub use features::Features;
 pub use hash::vbucket_of;
+pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability};
 pub use node::{NodeAddress, NodeId, Settings};
 pub use rule::{Action, Edit, Rule};
 pub use sasl::Mechanism;
 pub use served::{SimCluster, SimClusterBuilder};
+pub use world::{Machine, World};

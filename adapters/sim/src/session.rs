@@ -3,7 +3,8 @@
 //! ```text
 //! bytes -> run: header checks, limits -> frame: rules -> answer: dispatch by opcode -> out
 //! ```
-//! Requests are carried out in the order in which they come, which every form of execution allows.
+//! Requests are carried out in the order in which they come, which every form of execution allows. Only a delayed
+//! answer lets others pass, by the rules of unordered execution (FR-15).
 
 mod bootstrap;
 mod data;
@@ -50,8 +51,12 @@ pub(crate) struct Session {
     /// How much of `out` was taken.
     pub(crate) sent: usize,
     pub(crate) closing: Closing,
-    /// A delayed answer holds up everything behind it until then.
+    /// Nothing is worked on until then: a delayed answer holds up everything behind it, or a barrier waits for
+    /// the delayed answers before it.
     pub(crate) stalled: Option<Instant>,
+    /// How many answers of this connection are held back, and until when the last.
+    pub(crate) delayed: usize,
+    last_due: Option<Instant>,
     pub(crate) features: Features,
     /// The encoded server duration, `None` without tracing.
     duration: Option<u16>,
@@ -73,6 +78,8 @@ impl Session {
             sent: 0,
             closing: Closing::No,
             stalled: None,
+            delayed: 0,
+            last_due: None,
             features: Features::NONE,
             duration: None,
             user: None,
@@ -148,6 +155,10 @@ impl Session {
                 break;
             }
             let Some(body) = rest.get(..len) else { break };
+            if self.delayed > 0 && !header.opcode.attributes().reorderable {
+                self.stalled = self.last_due;
+                break;
+            }
             used += HEADER_LEN + len;
             self.frame(state, &Frame::from_parts(header, body));
         }
@@ -220,6 +231,8 @@ impl Session {
                 if !(reorderable && self.features.has(Features::UNORDERED_EXECUTION)) {
                     self.stalled = Some(at);
                 }
+                self.delayed += 1;
+                self.last_due = self.last_due.max(Some(at));
                 state.delayed.push((at, self.id, answer));
             }
             _ => {}
