@@ -2,15 +2,19 @@
 //!
 //! [`Frame::parse`] takes a frame off a byte slice, [`Encode`] appends one to a buffer. What the bytes of an
 //! operation mean stands in the modules beside: frame infos, features, datatypes, sub-documents, the error map.
+//! [`Decoder`] takes a whole stream apart, in any slicing.
 #![cfg_attr(
     not(test),
     warn(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::cast_possible_truncation)
 )]
 
 pub mod datatype;
+pub mod describe;
 mod error_body;
 mod error_map;
+mod expiry;
 mod feature;
+mod flags;
 mod frame;
 mod frame_info;
 mod header;
@@ -29,7 +33,9 @@ pub use error_body::ErrorBody;
 pub use error_map::{
     ERROR_MAP_VERSION, ErrorAttribute, ErrorAttributes, ErrorMap, ErrorMapEntry, RetrySpec, RetryStrategy,
 };
+pub use expiry::{Expiry, ExpiryError};
 pub use feature::{Feature, FeatureSet};
+pub use flags::Format;
 pub use frame::{Encode, Frame};
 pub use frame_info::{
     Durability, DurabilityLevel, FrameInfo, FrameInfos, RequestFrameInfos, ResponseFrameInfos,
@@ -117,3 +123,6 @@ pub struct EncodeError {
     /// The longest that fits.
     pub max: usize,
 }
+
+#[cfg(test)]
+mod tests;

@@ -183,6 +183,11 @@ pub fn lookup_doc_flags(extras: &[u8]) -> Result<Option<u8>, DecodeError> {
     }
 }
 
+/// Whether an opcode is one of the single-path operations.
+pub const fn is_single_path(opcode: Opcode) -> bool {
+    matches!(opcode.0, 0xc5..=0xcf | 0xd2 | 0xd3)
+}
+
 /// The fixed fields of a single-path request, which the engine reads but never sends (OP-17).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SinglePath<'a> {
