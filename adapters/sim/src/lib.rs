@@ -1,1 +1,73 @@
-//! See the workspace README.
+//! A Couchbase cluster in your test process: no Docker, no download, no installation.
+//!
+//! ```
+//! use settee_sim::SimCluster;
+//!
+//! let cluster = SimCluster::builder().nodes(2).bucket("travel").collection("inventory", "hotel").start()?;
+//! println!("connect to {} as {}", cluster.connection_string(), cluster.username());
+//!
+//! // Seed a document, and look at it again after clients have worked on it.
+//! let there = ("inventory", "hotel");
+//! cluster.control(move |cluster, _| cluster.put_document("travel", there, b"hotel_1", b"{}", 0x0200_0000));
+//! let value = cluster.control(|cluster, _| cluster.document("travel", "inventory", "hotel", b"hotel_1"));
+//! assert_eq!(value.as_deref(), Some(&b"{}"[..]));
+//! cluster.stop();
+//! # std::io::Result::Ok(())
+//! ```
+//!
+//! # Forms
+//! - [`SimCluster`]: the nodes on loopback TCP, for any client in any language.
+//! - [`Cluster`]: the same nodes as a pure state machine. Bytes and clock readings go in, bytes come out; nothing in
+//!   it touches a socket, a clock or a random source, so that a seed replays a run byte for byte.
+//! - [`Net`]: that state machine behind a network in virtual time, with latency, split reads, cuts, half-open
+//!   connections, black holes, a name service, and scripted peers in place of nodes.
+//!
+//! # What it does
+//! - Key-value protocol of a 7.6 node: HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512) and PLAIN,
+//!   bucket selection, error map, documents with CAS, expiry, locks, counters, flags and datatypes, snappy,
+//!   tombstones, sequence numbers and mutation tokens, collections and manifests, durability levels, replica reads.
+//! - Cluster maps with revisions and epochs, over GET_CLUSTER_CONFIG, in NOT_MY_VBUCKET answers and as pushes, brief
+//!   and full, with the server's own idea of what a connection was given.
+//! - Trouble on demand: moved vbuckets, failover, nodes that die, pause and come back, dropped buckets and
+//!   collections, changed passwords, and [`Rule`]s that drop, delay, repeat, cut or forge answers.
+//!
+//! # What it does not do
+//! - Sub-documents, extended attributes, range scans, XDCR's and DCP's operations: 0x81, and their features are not
+//!   granted.
+//! - HTTP services, TLS.
+//! - Replication takes no time and loses nothing: all copies of a vbucket are one, a durable write is never
+//!   ambiguous by itself (a [`Rule`] can make it so), persisting is instant.
+//! - Access control: a user may use every bucket.
+//! - Requests are carried out in order, which is one of the orders that unordered execution allows.
+//! - Nothing is kept on disk.
+#![forbid(unsafe_code)]
+
+mod bucket;
+mod clock;
+mod cluster;
+mod collections;
+mod config;
+mod errmap;
+mod features;
+mod hash;
+mod leb128;
+mod net;
+mod node;
+mod request;
+mod rule;
+mod sasl;
+mod served;
+mod session;
+mod store;
+mod world;
+
+pub use bucket::Row;
+pub use cluster::{Cluster, ConnId};
+pub use features::Features;
+pub use hash::vbucket_of;
+pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability};
+pub use node::{NodeAddress, NodeId, Settings};
+pub use rule::{Action, Edit, Rule};
+pub use sasl::Mechanism;
+pub use served::{SimCluster, SimClusterBuilder};
+pub use world::{Machine, World};

@@ -1,0 +1,250 @@
+//! The cluster: nodes, buckets, users, and the connections to them. Pure: bytes and clock readings in, bytes out.
+
+mod control;
+
+use crate::NodeId;
+use crate::bucket::{Bucket, Rendered};
+use crate::clock::{Clock, Seeded};
+use crate::config;
+use crate::node::{Node, NodeAddress, NodeState, Settings};
+use crate::sasl::Users;
+use crate::session::{Closing, Session};
+use std::time::{Duration, Instant};
+
+/// A connection as the cluster knows it. Never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnId(u64);
+
+/// Everything but the connections, so that a connection can work on it.
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) clock: Clock,
+    pub(crate) users: Users,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) buckets: Vec<Bucket>,
+    /// One counter for all maps (`cluster-maps.md` P1).
+    pub(crate) rev: i64,
+    /// Revision of the cluster's own map.
+    pub(crate) global_rev: i64,
+    pub(crate) uuid: String,
+    pub(crate) rng: Seeded,
+    /// Answers held back by a rule: when they are due, whose they are.
+    pub(crate) delayed: Vec<(Instant, ConnId, Vec<u8>)>,
+}
+
+impl State {
+    pub(crate) fn is_up(&self, node: NodeId) -> bool {
+        self.nodes.get(node.0).is_some_and(|node| node.state == NodeState::Up)
+    }
+
+    /// The map of a bucket as this node gives it, made when it is first needed.
+    pub(crate) fn bucket_config(&mut self, bucket: usize, node: NodeId) -> Option<&Rendered> {
+        let bucket = self.buckets.get_mut(bucket).filter(|bucket| !bucket.dropped)?;
+        if bucket.rendered.get(&node).is_none_or(|rendered| rendered.rev != bucket.rev) {
+            let rendered = config::bucket_config(&self.nodes, bucket, node, self.settings.epoch, &self.uuid);
+            bucket.rendered.insert(node, rendered);
+        }
+        bucket.rendered.get(&node)
+    }
+
+    /// The map of the cluster as this node gives it.
+    pub(crate) fn global_config(&mut self, node: NodeId) -> Option<&Rendered> {
+        if self.nodes.get(node.0)?.global.rev != self.global_rev {
+            let rendered =
+                config::global_config(&self.nodes, node, self.global_rev, self.settings.epoch, &self.uuid);
+            self.nodes.get_mut(node.0)?.global = rendered;
+        }
+        self.nodes.get(node.0).map(|node| &node.global)
+    }
+}
+
+/// A Couchbase cluster as a state machine.
+///
+/// [`connect`](Self::connect) opens a connection to a node, [`receive`](Self::receive) gives it bytes,
+/// [`output`](Self::output) and [`written`](Self::written) take its answers. Connections that got output or came to
+/// their end for another reason than bytes of their own (a push, a delayed answer, a node killed) are told by
+/// [`poll_touched`](Self::poll_touched). Everything happens at the time that is handed in.
+///
+/// The other half of the methods is the harness: it changes the cluster under its clients' feet.
+pub struct Cluster {
+    state: State,
+    sessions: Vec<Option<Session>>,
+    free: Vec<usize>,
+    opened: u64,
+    touched: Vec<ConnId>,
+}
+
+impl Cluster {
+    /// A cluster of these nodes, without buckets and users. `unix` is the time since 1970 at `now`.
+    pub fn new(settings: Settings, nodes: Vec<NodeAddress>, now: Instant, unix: Duration) -> Self {
+        let mut rng = Seeded::new(settings.seed);
+        let users = Users::new(settings.scram_iterations, rng.next());
+        let nodes = nodes.into_iter().map(|address| Node::new(address, settings.features)).collect();
+        let state = State {
+            clock: Clock::new(now, unix),
+            users,
+            nodes,
+            buckets: Vec::new(),
+            rev: 1,
+            global_rev: 1,
+            uuid: crate::sasl::hex(&rng.bytes::<16>()),
+            rng,
+            delayed: Vec::new(),
+            settings,
+        };
+        Self { state, sessions: Vec::new(), free: Vec::new(), opened: 0, touched: Vec::new() }
+    }
+
+    /// Opens a connection to a node; `None` if the node is down or there is no such node.
+    pub fn connect(&mut self, node: NodeId, now: Instant) -> Option<ConnId> {
+        self.state.clock.set(now);
+        self.state.nodes.get(node.0).filter(|node| node.state != NodeState::Down)?;
+        let slot = self.free.pop().unwrap_or(self.sessions.len());
+        self.opened += 1;
+        // The low bits find the slot, the high ones tell its users apart.
+        let id = ConnId((self.opened << 24) | slot as u64);
+        if slot == self.sessions.len() {
+            self.sessions.push(None);
+        }
+        if let Some(place) = self.sessions.get_mut(slot) {
+            *place = Some(Session::new(id, node));
+        }
+        Some(id)
+    }
+
+    /// Bytes from the client. Ignored on a connection that has ended.
+    pub fn receive(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
+        self.state.clock.set(now);
+        let Self { state, sessions, .. } = self;
+        if let Some(session) = session_mut(sessions, conn) {
+            session.receive(state, bytes);
+        }
+    }
+
+    /// Bytes for the client, until [`written`](Self::written) takes them.
+    pub fn output(&self, conn: ConnId) -> &[u8] {
+        session(&self.sessions, conn).map(Session::pending).unwrap_or_default()
+    }
+
+    /// The client was given the first `len` bytes of the output. Requests that waited for room are worked on.
+    pub fn written(&mut self, conn: ConnId, len: usize, now: Instant) {
+        let Self { state, sessions, .. } = self;
+        let Some(session) = session_mut(sessions, conn) else { return };
+        let blocked = !session.wants_input();
+        session.written(len);
+        if blocked && session.wants_input() {
+            state.clock.set(now);
+            session.resume(state);
+        }
+    }
+
+    /// Whether to read from this client: not while it leaves too many answers unread.
+    pub fn wants_input(&self, conn: ConnId) -> bool {
+        session(&self.sessions, conn).is_some_and(Session::wants_input)
+    }
+
+    /// Whether the server has closed this connection: everything that it still had to say was taken.
+    pub fn is_closed(&self, conn: ConnId) -> bool {
+        session(&self.sessions, conn).is_none_or(|session| match session.closing {
+            Closing::No => false,
+            Closing::AfterOutput => session.pending().is_empty(),
+            Closing::Now => true,
+        })
+    }
+
+    /// Forgets a connection: the client closed it, or it [was closed](Self::is_closed).
+    pub fn disconnect(&mut self, conn: ConnId) {
+        if session(&self.sessions, conn).is_none() {
+            return;
+        }
+        let slot = slot_of(conn);
+        if let Some(place) = self.sessions.get_mut(slot) {
+            *place = None;
+            self.free.push(slot);
+        }
+        self.state.delayed.retain(|(_, owner, _)| *owner != conn);
+    }
+
+    /// A connection to look at: it has output or was closed, without having received anything.
+    pub fn poll_touched(&mut self) -> Option<ConnId> {
+        self.touched.pop()
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.state.delayed.iter().map(|(at, ..)| *at).min()
+    }
+
+    /// Sends delayed answers that are due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.state.clock.set(now);
+        while let Some(at) = self.next_timeout().filter(|at| *at <= now) {
+            let Some(index) = self.state.delayed.iter().position(|(due, ..)| *due == at) else { return };
+            let (_, conn, bytes) = self.state.delayed.remove(index);
+            let Self { state, sessions, .. } = self;
+            if let Some(session) = session_mut(sessions, conn) {
+                session.out.extend_from_slice(&bytes);
+                session.delayed = session.delayed.saturating_sub(1);
+                if session.stalled.is_some_and(|until| until <= at) {
+                    session.stalled = None;
+                    session.resume(state);
+                }
+                self.touched.push(conn);
+            }
+        }
+    }
+
+    /// Open connections, in the order of their slots.
+    pub fn connections(&self) -> impl Iterator<Item = (ConnId, NodeId)> {
+        self.sessions.iter().flatten().map(|session| (session.id, session.node))
+    }
+
+    /// Applies `f` to every session and reports those that got output or were closed by it.
+    fn for_sessions(&mut self, mut f: impl FnMut(&mut State, &mut Session)) {
+        let Self { state, sessions, touched, .. } = self;
+        for session in sessions.iter_mut().flatten() {
+            let before = (session.out.len(), session.closing);
+            f(state, session);
+            if before != (session.out.len(), session.closing) {
+                touched.push(session.id);
+            }
+        }
+    }
+
+    /// Tells subscribed connections of a bucket's new map.
+    fn announce(&mut self, bucket: usize) {
+        self.for_sessions(|state, session| {
+            if session.bucket != Some(bucket) {
+                return;
+            }
+            let Some(name) = state.buckets.get(bucket).map(|bucket| bucket.name.clone()) else { return };
+            if let Some(rendered) = state.bucket_config(bucket, session.node) {
+                session.notify(Some(&name), rendered);
+            }
+        });
+    }
+
+    /// Tells all subscribed connections of the cluster's new map.
+    fn announce_global(&mut self) {
+        self.for_sessions(|state, session| {
+            if let Some(rendered) = state.global_config(session.node) {
+                session.notify(None, rendered);
+            }
+        });
+    }
+}
+
+fn slot_of(conn: ConnId) -> usize {
+    usize::try_from(conn.0 & 0x00ff_ffff).unwrap_or(usize::MAX)
+}
+
+fn session(sessions: &[Option<Session>], conn: ConnId) -> Option<&Session> {
+    sessions.get(slot_of(conn))?.as_ref().filter(|session| session.id == conn)
+}
+
+fn session_mut(sessions: &mut [Option<Session>], conn: ConnId) -> Option<&mut Session> {
+    sessions.get_mut(slot_of(conn))?.as_mut().filter(|session| session.id == conn)
+}
+
+#[cfg(test)]
+mod tests;

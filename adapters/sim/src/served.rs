@@ -1,0 +1,395 @@
+//! The served form: the cluster on loopback TCP, one background thread with an event loop.
+//!
+//! ```text
+//! readiness -> read -> Cluster::receive -> Cluster::output -> one write per turn and connection
+//! control   -> a closure on a channel, run between turns
+//! ```
+//! Readiness is edge-triggered: a link remembers that it may be read or written until the socket says otherwise.
+
+mod builder;
+
+pub use builder::SimClusterBuilder;
+
+use crate::{Cluster, ConnId, NodeAddress, NodeId};
+use mio::net::{TcpListener, TcpStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::collections::BTreeMap;
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// One read takes at most this much.
+const READ_BUFFER: usize = 512 * 1024;
+/// How often a listener is tried again whose port is taken while its node is down.
+const REBIND: Duration = Duration::from_millis(20);
+
+const WAKER: Token = Token(usize::MAX);
+/// Tokens of listeners lie above those of links.
+const LISTENERS: usize = usize::MAX / 2;
+
+type Command = Box<dyn FnOnce(&mut Cluster, Instant) + Send>;
+
+/// A simulated cluster that listens on loopback. Dropping it stops it.
+///
+/// ```
+/// let cluster = settee_sim::SimCluster::start()?;
+/// assert!(cluster.connection_string().starts_with("couchbase://127.0.0.1:"));
+/// // ... connect any client with cluster.username() and cluster.password() ...
+/// cluster.control(|cluster, _now| cluster.add_collection("default", "inventory", "hotel"));
+/// cluster.stop();
+/// # std::io::Result::Ok(())
+/// ```
+#[derive(Debug)]
+pub struct SimCluster {
+    commands: Sender<Command>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+    addresses: Vec<SocketAddr>,
+    username: String,
+    password: String,
+}
+
+impl SimCluster {
+    /// Three nodes on free loopback ports, the bucket `default`, the user `Administrator` with `password`.
+    ///
+    /// # Errors
+    /// Where sockets cannot be made.
+    pub fn start() -> io::Result<Self> {
+        Self::builder().start()
+    }
+
+    /// The same, to be changed before it starts.
+    pub fn builder() -> SimClusterBuilder {
+        SimClusterBuilder::default()
+    }
+
+    fn launch(
+        mut cluster: Cluster,
+        listeners: Vec<std::net::TcpListener>,
+        (username, password): (String, String),
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let waker = Waker::new(poll.registry(), WAKER)?;
+        let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<_>>()?;
+        let mut server = Server {
+            poll,
+            listeners: Vec::new(),
+            links: Vec::new(),
+            free: Vec::new(),
+            by_conn: BTreeMap::new(),
+            ready: Vec::new(),
+            buffer: vec![0; READ_BUFFER],
+        };
+        for listener in listeners {
+            server.listen(listener)?;
+        }
+        let (commands, inbox) = channel();
+        let thread = std::thread::Builder::new()
+            .name("settee-sim".to_owned())
+            .spawn(move || server.run(&mut cluster, &inbox))?;
+        Ok(Self { commands, waker, thread: Some(thread), addresses, username, password })
+    }
+
+    /// Connection string that names all nodes, such as `couchbase://127.0.0.1:11210,127.0.0.1:11211`.
+    pub fn connection_string(&self) -> String {
+        let hosts: Vec<String> = self.addresses.iter().map(SocketAddr::to_string).collect();
+        format!("couchbase://{}", hosts.join(","))
+    }
+
+    /// Where the nodes listen that the cluster started with, in order.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// Name of the user made first.
+    pub fn username(&self) -> &str {
+        &self.username
+    }
+
+    /// Password of the user made first.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// Runs `f` on the cluster between two turns of its event loop and waits for what it returns. Pushes, closed
+    /// connections and answers of resumed nodes that come of it are sent by the loop.
+    ///
+    /// # Panics
+    /// If the thread of the cluster has panicked.
+    pub fn control<R: Send + 'static>(
+        &self,
+        f: impl FnOnce(&mut Cluster, Instant) -> R + Send + 'static,
+    ) -> R {
+        let (reply, answer) = channel();
+        let command: Command = Box::new(move |cluster, now| {
+            let _ = reply.send(f(cluster, now));
+        });
+        let sent = self.commands.send(command).is_ok() && self.waker.wake().is_ok();
+        match answer.recv() {
+            Ok(value) if sent => value,
+            _ => panic!("the thread of the simulated cluster has ended"),
+        }
+    }
+
+    /// Adds a node on a free loopback port; it joins the maps and gets vbuckets with the next
+    /// [`Cluster::rebalance`].
+    ///
+    /// # Errors
+    /// Where its socket cannot be made.
+    pub fn add_node(&self) -> io::Result<(NodeId, SocketAddr)> {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        // The loop makes its own listener on this port when it sees the node.
+        drop(listener);
+        let node = builder::node_address(address, false);
+        Ok((self.control(move |cluster, _| cluster.add_node(node)), address))
+    }
+
+    /// Stops the cluster: all sockets close. Returns when its thread has ended.
+    pub fn stop(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        // The loop ends when its inbox has no sender left.
+        let (closed, _) = channel();
+        drop(std::mem::replace(&mut self.commands, closed));
+        let _ = self.waker.wake();
+        let _ = thread.join();
+    }
+}
+
+impl Drop for SimCluster {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+/// One accepted socket.
+struct Link {
+    stream: TcpStream,
+    conn: ConnId,
+    readable: bool,
+    writable: bool,
+    /// Whether it stands in the list of links to work on.
+    queued: bool,
+}
+
+struct Server {
+    poll: Poll,
+    /// By node: its listener while it is up, and where it listens.
+    listeners: Vec<(Option<TcpListener>, SocketAddr)>,
+    links: Vec<Option<Link>>,
+    free: Vec<usize>,
+    by_conn: BTreeMap<ConnId, usize>,
+    ready: Vec<usize>,
+    buffer: Vec<u8>,
+}
+
+impl Server {
+    fn run(&mut self, cluster: &mut Cluster, inbox: &Receiver<Command>) {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            let timeout = self.timeout(cluster);
+            match self.poll.poll(&mut events, timeout) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(_) => return,
+            }
+            let now = Instant::now();
+            for event in &events {
+                let Token(token) = event.token();
+                if event.token() == WAKER {
+                    continue;
+                }
+                if token >= LISTENERS {
+                    self.accept(cluster, token - LISTENERS, now);
+                } else if let Some(Some(link)) = self.links.get_mut(token) {
+                    link.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+                    link.writable |= event.is_writable() || event.is_write_closed() || event.is_error();
+                    self.queue(token);
+                }
+            }
+            loop {
+                match inbox.try_recv() {
+                    Ok(command) => {
+                        command(cluster, now);
+                        self.follow_nodes(cluster, now);
+                    }
+                    Err(TryRecvError::Empty) => break,
+                    Err(TryRecvError::Disconnected) => return,
+                }
+            }
+            if self.waits_for_port(cluster) {
+                self.follow_nodes(cluster, now);
+            }
+            if cluster.next_timeout().is_some_and(|at| at <= now) {
+                cluster.handle_timeout(now);
+            }
+            while let Some(conn) = cluster.poll_touched() {
+                if let Some(slot) = self.by_conn.get(&conn).copied() {
+                    self.queue(slot);
+                }
+            }
+            for slot in std::mem::take(&mut self.ready) {
+                self.work(cluster, slot, now);
+            }
+        }
+    }
+
+    fn timeout(&self, cluster: &Cluster) -> Option<Duration> {
+        if !self.ready.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let delayed = cluster.next_timeout().map(|at| {
+            // Rounded up to the poller's millisecond, so that the loop does not spin towards it.
+            at.saturating_duration_since(Instant::now()) + Duration::from_millis(1)
+        });
+        let rebind = self.waits_for_port(cluster).then_some(REBIND);
+        delayed.into_iter().chain(rebind).min()
+    }
+
+    fn queue(&mut self, slot: usize) {
+        if let Some(Some(link)) = self.links.get_mut(slot)
+            && !link.queued
+        {
+            link.queued = true;
+            self.ready.push(slot);
+        }
+    }
+
+    /// One turn of one link: read once, answer, write once.
+    fn work(&mut self, cluster: &mut Cluster, slot: usize, now: Instant) {
+        let Self { links, buffer, .. } = self;
+        let Some(Some(link)) = links.get_mut(slot) else { return };
+        link.queued = false;
+        let mut lost = false;
+        if link.readable && cluster.wants_input(link.conn) {
+            match link.stream.read(buffer) {
+                Ok(0) => lost = true,
+                Ok(len) => {
+                    // A short read has emptied the socket: the next byte is another event.
+                    link.readable = len == buffer.len();
+                    cluster.receive(link.conn, &buffer[..len], now);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => link.readable = false,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(_) => lost = true,
+            }
+        }
+        if !lost && link.writable {
+            let output = cluster.output(link.conn);
+            if !output.is_empty() {
+                match link.stream.write(output) {
+                    Ok(len) => {
+                        link.writable = len == output.len();
+                        cluster.written(link.conn, len, now);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => link.writable = false,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    Err(_) => lost = true,
+                }
+            }
+        }
+        if lost || cluster.is_closed(link.conn) {
+            return self.close(cluster, slot);
+        }
+        let more_to_read = link.readable && cluster.wants_input(link.conn);
+        let more_to_write = link.writable && !cluster.output(link.conn).is_empty();
+        if more_to_read || more_to_write {
+            self.queue(slot);
+        }
+    }
+
+    fn close(&mut self, cluster: &mut Cluster, slot: usize) {
+        let Some(mut link) = self.links.get_mut(slot).and_then(Option::take) else { return };
+        let _ = self.poll.registry().deregister(&mut link.stream);
+        self.by_conn.remove(&link.conn);
+        cluster.disconnect(link.conn);
+        self.free.push(slot);
+    }
+
+    fn accept(&mut self, cluster: &mut Cluster, node: usize, now: Instant) {
+        loop {
+            let Some((Some(listener), _)) = self.listeners.get(node) else { return };
+            let mut stream = match listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // Mostly a peer that is gone already, or no descriptors left: the next event tries again.
+                Err(_) => return,
+            };
+            let Some(conn) = cluster.connect(NodeId(node), now) else { continue };
+            let _ = stream.set_nodelay(true);
+            let slot = self.free.pop().unwrap_or(self.links.len());
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().register(&mut stream, Token(slot), interest).is_err() {
+                cluster.disconnect(conn);
+                self.free.push(slot);
+                continue;
+            }
+            let link = Link { stream, conn, readable: false, writable: true, queued: false };
+            if slot == self.links.len() {
+                self.links.push(Some(link));
+            } else if let Some(place) = self.links.get_mut(slot) {
+                *place = Some(link);
+            }
+            self.by_conn.insert(conn, slot);
+        }
+    }
+
+    fn listen(&mut self, listener: std::net::TcpListener) -> io::Result<()> {
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
+        let mut listener = TcpListener::from_std(listener);
+        let token = Token(LISTENERS + self.listeners.len());
+        self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
+        self.listeners.push((Some(listener), address));
+        Ok(())
+    }
+
+    /// Whether a node that is up has no listener.
+    fn waits_for_port(&self, cluster: &Cluster) -> bool {
+        self.listeners
+            .iter()
+            .enumerate()
+            .any(|(node, (listener, _))| listener.is_none() && !cluster.is_down(NodeId(node)))
+    }
+
+    /// Opens and closes listeners as nodes come and go.
+    fn follow_nodes(&mut self, cluster: &mut Cluster, now: Instant) {
+        for node in self.listeners.len()..cluster.node_count() {
+            let port = cluster.address(NodeId(node)).map_or(0, |address| address.kv_port);
+            self.listeners.push((None, SocketAddr::from(([127, 0, 0, 1], port))));
+        }
+        for node in 0..self.listeners.len() {
+            let Some((listener, address)) = self.listeners.get_mut(node) else { continue };
+            if cluster.is_down(NodeId(node)) {
+                if let Some(mut listener) = listener.take() {
+                    let _ = self.poll.registry().deregister(&mut listener);
+                }
+            } else if listener.is_none()
+                && let Ok(mut fresh) = TcpListener::bind(*address)
+            {
+                let token = Token(LISTENERS + node);
+                if self.poll.registry().register(&mut fresh, token, Interest::READABLE).is_ok() {
+                    *listener = Some(fresh);
+                    self.accept(cluster, node, now);
+                }
+            }
+        }
+    }
+}
+
+/// What a node on this address is called in maps.
+impl From<SocketAddr> for NodeAddress {
+    fn from(address: SocketAddr) -> Self {
+        builder::node_address(address, false)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+//! What a served cluster is like before it starts.
+
+use super::SimCluster;
+use crate::{Cluster, Features, Mechanism, NodeAddress, Settings};
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+/// Makes a [`SimCluster`].
+#[derive(Clone, Debug)]
+pub struct SimClusterBuilder {
+    nodes: u16,
+    port: Option<u16>,
+    buckets: Vec<String>,
+    collections: Vec<(String, String)>,
+    users: Vec<(String, String)>,
+    omit_hostname: bool,
+    settings: Settings,
+}
+
+impl Default for SimClusterBuilder {
+    fn default() -> Self {
+        Self {
+            nodes: 3,
+            port: None,
+            buckets: Vec::new(),
+            collections: Vec::new(),
+            users: Vec::new(),
+            omit_hostname: false,
+            settings: Settings::default(),
+        }
+    }
+}
+
+impl SimClusterBuilder {
+    /// How many nodes; at least 1, 3 if not said.
+    #[must_use]
+    pub const fn nodes(mut self, nodes: u16) -> Self {
+        self.nodes = if nodes == 0 { 1 } else { nodes };
+        self
+    }
+
+    /// Port of the first node; the others follow on the next ones. Free ports are taken if not said.
+    #[must_use]
+    pub const fn port(mut self, port: u16) -> Self {
+        self.port = Some(port);
+        self
+    }
+
+    /// Adds a bucket. `default` is there only if no bucket is named.
+    #[must_use]
+    pub fn bucket(mut self, name: &str) -> Self {
+        self.buckets.push(name.to_owned());
+        self
+    }
+
+    /// Adds a collection to every bucket, with its scope.
+    #[must_use]
+    pub fn collection(mut self, scope: &str, name: &str) -> Self {
+        self.collections.push((scope.to_owned(), name.to_owned()));
+        self
+    }
+
+    /// Adds a user. `Administrator` with `password` is there only if no user is named.
+    #[must_use]
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.users.push((name.to_owned(), password.to_owned()));
+        self
+    }
+
+    /// Number of vbuckets of each bucket, 1 to 1024; 1024 if not said.
+    #[must_use]
+    pub const fn vbuckets(mut self, vbuckets: u16) -> Self {
+        self.settings.vbuckets = vbuckets;
+        self
+    }
+
+    /// Number of replicas, 0 to 3; 1 if not said.
+    #[must_use]
+    pub const fn replicas(mut self, replicas: usize) -> Self {
+        self.settings.replicas = replicas;
+        self
+    }
+
+    /// Switches HELLO features off, by code.
+    #[must_use]
+    pub fn features_off(mut self, codes: &[u16]) -> Self {
+        self.settings.features =
+            codes.iter().fold(self.settings.features, |set: Features, code| set.without(*code));
+        self
+    }
+
+    /// SASL mechanisms offered, in this order.
+    #[must_use]
+    pub fn mechanisms(mut self, mechanisms: &[Mechanism]) -> Self {
+        self.settings.mechanisms = mechanisms.to_vec();
+        self
+    }
+
+    /// Rounds of SCRAM's key derivation; 4096 if not said.
+    #[must_use]
+    pub const fn scram_iterations(mut self, iterations: u32) -> Self {
+        self.settings.scram_iterations = iterations;
+        self
+    }
+
+    /// Leaves host names out of the maps, as real nodes on a loopback address do.
+    #[must_use]
+    pub const fn omit_hostname(mut self, omit: bool) -> Self {
+        self.omit_hostname = omit;
+        self
+    }
+
+    /// Everything else.
+    #[must_use]
+    pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Binds the ports and starts the cluster's thread.
+    ///
+    /// # Errors
+    /// Where a port is taken or above 65535, or sockets cannot be made.
+    pub fn start(self) -> io::Result<SimCluster> {
+        let mut listeners = Vec::new();
+        for index in 0..self.nodes {
+            let port = match self.port {
+                None => 0,
+                Some(port) => port.checked_add(index).ok_or_else(|| {
+                    io::Error::new(io::ErrorKind::InvalidInput, "the last node's port is above 65535")
+                })?,
+            };
+            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
+                .map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))?;
+            listeners.push(listener);
+        }
+        let nodes = listeners
+            .iter()
+            .map(|listener| listener.local_addr().map(|address| node_address(address, self.omit_hostname)))
+            .collect::<io::Result<Vec<_>>>()?;
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut cluster = Cluster::new(self.settings, nodes, Instant::now(), unix);
+        let or = |list: Vec<_>, default: &str| if list.is_empty() { vec![default.to_owned()] } else { list };
+        for bucket in or(self.buckets, "default") {
+            cluster.add_bucket(&bucket);
+            for (scope, collection) in &self.collections {
+                cluster.add_collection(&bucket, scope, collection);
+            }
+        }
+        for (name, password) in &self.users {
+            cluster.set_password(name, password);
+        }
+        let first = match self.users.into_iter().next() {
+            Some(user) => user,
+            None => {
+                cluster.set_password("Administrator", "password");
+                ("Administrator".to_owned(), "password".to_owned())
+            }
+        };
+        SimCluster::launch(cluster, listeners, first)
+    }
+}
+
+/// The node that listens on this address. Its management port is a number that maps need, 10000 beside the data
+/// port; nothing listens there.
+pub(super) fn node_address(address: SocketAddr, omit_hostname: bool) -> NodeAddress {
+    let port = address.port();
+    let mut node = NodeAddress::new(address.ip().to_string(), port);
+    node.mgmt_port = port.checked_add(10_000).unwrap_or_else(|| port.saturating_sub(10_000));
+    node.omit_hostname = omit_hostname;
+    node
+}
