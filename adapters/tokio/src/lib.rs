@@ -1,1 +1,128 @@
-//! See the workspace README.
+//! The Couchbase client of settee on tokio.
+//!
+//! ```no_run
+//! use settee_tokio::{ClusterOptions, PasswordAuthenticator};
+//!
+//! # async fn example() -> Result<(), settee_tokio::Error> {
+//! let options = ClusterOptions::new(PasswordAuthenticator::new("app", "secret"));
+//! let cluster = settee_tokio::connect("couchbase://db.example.com", options).await?;
+//! let collection = cluster.bucket("travel").default_collection();
+//! collection.upsert("greeting", "hello").await?;
+//! let greeting: String = collection.get("greeting").await?.content_as()?;
+//! cluster.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Everything of [`settee_client`] is re-exported here. One task per cluster runs on the runtime that
+//! [`connect`] or [`open`] is called in; handles and futures may be used anywhere, also outside of tokio.
+
+#![forbid(unsafe_code)]
+
+mod stream;
+
+pub use settee_client::*;
+pub use stream::TokioStream;
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use settee_client::runtime::{BoxFuture, SocketOptions, Timer};
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::time::Sleep;
+
+/// Connects, and returns when there is a cluster map: credentials are right, and the bucket of the connection string can
+/// be opened. See [`Cluster::connect_on`].
+///
+/// # Errors
+/// A connection string, options or credentials that cannot work; what kept every seed from answering;
+/// [`Error::NoRuntime`] outside of tokio.
+pub async fn connect(connection_string: &str, options: ClusterOptions) -> Result<Cluster, Error> {
+    Cluster::connect_on(Tokio::current()?, connection_string, options).await
+}
+
+/// Returns a live handle at once and connects in the background. See [`Cluster::open_on`].
+///
+/// # Errors
+/// A connection string, options or credentials that cannot work; [`Error::NoRuntime`] outside of tokio.
+pub fn open(connection_string: &str, options: ClusterOptions) -> Result<Cluster, Error> {
+    Cluster::open_on(Tokio::current()?, connection_string, options)
+}
+
+/// A tokio runtime, for [`Cluster::connect_on`] and [`Cluster::open_on`]. It needs its I/O and time drivers enabled.
+#[derive(Clone, Debug)]
+pub struct Tokio {
+    handle: Handle,
+}
+
+impl Tokio {
+    /// The runtime behind a handle.
+    pub const fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    /// The runtime that this is called in.
+    ///
+    /// # Errors
+    /// [`Error::NoRuntime`] if there is none.
+    pub fn current() -> Result<Self, Error> {
+        Handle::try_current().map(Self::new).map_err(|_| Error::NoRuntime("tokio"))
+    }
+}
+
+impl Runtime for Tokio {
+    type Stream = TokioStream;
+    type Timer = TokioTimer;
+
+    fn connect(&self, address: SocketAddr, options: SocketOptions) -> BoxFuture<io::Result<TokioStream>> {
+        Box::pin(async move {
+            let stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(options.nodelay)?;
+            if let Some(idle) = options.keepalive {
+                let keepalive = socket2::TcpKeepalive::new().with_time(idle);
+                socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+            }
+            Ok(TokioStream::new(stream))
+        })
+    }
+
+    fn lookup(&self, host: String) -> BoxFuture<io::Result<Vec<IpAddr>>> {
+        Box::pin(async move {
+            let addresses = tokio::net::lookup_host((host, 0)).await?;
+            Ok(addresses.map(|address| address.ip()).collect())
+        })
+    }
+
+    fn timer(&self, at: Instant) -> TokioTimer {
+        // `Sleep` binds itself to the runtime it is made in: the driver's, where this is called.
+        TokioTimer(Box::pin(tokio::time::sleep_until(at.into())))
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) {
+        self.handle.spawn(task);
+    }
+
+    fn now(&self) -> Instant {
+        // Follows a clock that a test has paused.
+        tokio::time::Instant::now().into_std()
+    }
+}
+
+/// Tokio's timer.
+#[derive(Debug)]
+pub struct TokioTimer(Pin<Box<Sleep>>);
+
+impl Timer for TokioTimer {
+    fn poll_fired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(cx)
+    }
+
+    fn reset(&mut self, at: Instant) {
+        self.0.as_mut().reset(at.into());
+    }
+}

@@ -1,0 +1,312 @@
+//! The handles: cluster, bucket, scope, collection.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use settee::connstr::{self, Warning};
+use settee::engine::{DesiredState, Engine, EngineConfig};
+use settee::options;
+
+use crate::driver::{Driver, LoopCounters, Published};
+use crate::error::Error;
+use crate::mailbox::{Command, Mailbox, Message};
+use crate::names::{CollectionName, DEFAULT};
+use crate::ops::OpFuture;
+use crate::options::ClusterOptions;
+use crate::runtime::Runtime;
+
+/// What all handles of a cluster share. When the last of them goes, the driver is told.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) strict_flags: bool,
+    counters: Arc<Published>,
+    warnings: Vec<Warning>,
+    default_bucket: Option<Arc<str>>,
+    disconnect_timeout: Duration,
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // Without a driver there is nobody to tell.
+        let _ = self.mailbox.post(Message::HandlesDropped);
+    }
+}
+
+/// A connection to a cluster: the way to its buckets.
+///
+/// One per application is enough. Handles are cheap clones of each other, may be used from any thread or task, and are
+/// bound to no runtime (LIFE-1). Dropping the last handle ends the connections at once (LIFE-4);
+/// [`close`](Self::close) lets operations in flight finish.
+///
+/// An adapter such as `settee-tokio` makes one from a connection string.
+#[derive(Clone)]
+pub struct Cluster {
+    shared: Arc<Shared>,
+}
+
+impl Cluster {
+    /// Connects, and returns when there is a cluster map: credentials are right, and the bucket of the connection string
+    /// can be opened. To be called by adapters and by applications with a runtime of their own.
+    ///
+    /// Dropping the future gives up.
+    ///
+    /// # Errors
+    /// A connection string, options or credentials that cannot work; or, after `bootstrap_timeout` at the latest, what
+    /// kept every seed from answering (BOOT-16).
+    pub async fn connect_on<R: Runtime>(
+        runtime: R,
+        connection_string: &str,
+        options: ClusterOptions,
+    ) -> Result<Self, Error> {
+        let cluster = Self::open_on(runtime, connection_string, options)?;
+        OpFuture::command(Arc::clone(&cluster.shared), Command::Bootstrap, |_, _| Some(())).await?;
+        Ok(cluster)
+    }
+
+    /// Returns a live handle at once and connects in the background; operations wait for the connection.
+    ///
+    /// # Errors
+    /// A connection string, options or credentials that cannot work.
+    pub fn open_on<R: Runtime>(
+        runtime: R,
+        connection_string: &str,
+        options: ClusterOptions,
+    ) -> Result<Self, Error> {
+        let connstr = connstr::parse(connection_string)?;
+        let resolved = options::resolve(&connstr, options.options.clone())?;
+        let config = EngineConfig::new(&connstr, options.options, options.authenticator?)?;
+        for warning in &resolved.warnings {
+            crate::trace::warn!("connection string: {warning}");
+        }
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(|_| Error::NoEntropy)?;
+        let engine = Engine::new(config, seed, runtime.now());
+        let mailbox = Arc::new(Mailbox::default());
+        let counters = Arc::new(Published::default());
+        let settings = resolved.options;
+        let driver = Driver::new(
+            runtime.clone(),
+            engine,
+            Arc::clone(&mailbox),
+            Arc::clone(&counters),
+            settings.kv_timeout,
+            settings.kv_durable_timeout,
+        );
+        runtime.spawn(Box::pin(driver.run()));
+        Ok(Self {
+            shared: Arc::new(Shared {
+                mailbox,
+                strict_flags: options.strict_flags,
+                counters,
+                warnings: resolved.warnings,
+                default_bucket: resolved.bucket.map(Arc::from),
+                disconnect_timeout: settings.disconnect_timeout,
+            }),
+        })
+    }
+
+    /// A bucket by its name. No I/O happens: whether it exists is revealed by its first use, or by
+    /// [`Bucket::wait_until_ready`] (LIFE-2).
+    pub fn bucket(&self, name: impl AsRef<str>) -> Bucket {
+        Bucket { shared: Arc::clone(&self.shared), name: Arc::from(name.as_ref()) }
+    }
+
+    /// The bucket that the connection string names.
+    pub fn default_bucket(&self) -> Option<Bucket> {
+        let name = self.shared.default_bucket.clone()?;
+        Some(Bucket { shared: Arc::clone(&self.shared), name })
+    }
+
+    /// Completes when the cluster is connected.
+    pub fn wait_until_ready(&self, timeout: Duration) -> WaitUntilReady {
+        WaitUntilReady::new(&self.shared, None, timeout)
+    }
+
+    /// Stops taking operations, lets those in flight finish for at most `disconnect_timeout` (default 10 s), and closes
+    /// the connections (LIFE-3). Calling it again is harmless; operations fail with `ClusterClosed` from the first call on.
+    ///
+    /// Dropping the future does not stop it.
+    pub async fn close(&self) {
+        self.close_within(self.shared.disconnect_timeout).await;
+    }
+
+    /// [`close`](Self::close) with another time for operations in flight; zero cancels them.
+    pub async fn close_within(&self, drain: Duration) {
+        // Both ends of a shutdown, done and there already, are fine.
+        let _ = OpFuture::command(Arc::clone(&self.shared), Command::Close { drain }, |_, _| Some(())).await;
+    }
+
+    /// What is odd about the connection string and the options. They were logged once as well.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.shared.warnings
+    }
+
+    /// What the driver's loop has done so far.
+    pub fn loop_counters(&self) -> LoopCounters {
+        self.shared.counters.read()
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").finish_non_exhaustive()
+    }
+}
+
+/// A bucket of a [`Cluster`].
+#[derive(Clone)]
+pub struct Bucket {
+    shared: Arc<Shared>,
+    name: Arc<str>,
+}
+
+impl Bucket {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A scope by its name. No I/O happens (LIFE-2).
+    pub fn scope(&self, name: impl AsRef<str>) -> Scope {
+        Scope { bucket: self.clone(), name: Arc::from(name.as_ref()) }
+    }
+
+    /// The scope `_default`.
+    pub fn default_scope(&self) -> Scope {
+        self.scope(DEFAULT)
+    }
+
+    /// A collection of the scope `_default` by its name. No I/O happens (LIFE-2).
+    pub fn collection(&self, name: impl AsRef<str>) -> Collection {
+        self.default_scope().collection(name)
+    }
+
+    /// The collection `_default` of the scope `_default`, which every bucket has.
+    pub fn default_collection(&self) -> Collection {
+        self.collection(DEFAULT)
+    }
+
+    /// Completes when the bucket's nodes are connected; reveals a bucket that does not exist.
+    pub fn wait_until_ready(&self, timeout: Duration) -> WaitUntilReady {
+        WaitUntilReady::new(&self.shared, Some(Arc::clone(&self.name)), timeout)
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Bucket({:?})", self.name)
+    }
+}
+
+/// A scope of a [`Bucket`]: a group of collections.
+#[derive(Clone)]
+pub struct Scope {
+    bucket: Bucket,
+    name: Arc<str>,
+}
+
+impl Scope {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its bucket's name.
+    pub fn bucket_name(&self) -> &str {
+        &self.bucket.name
+    }
+
+    /// A collection by its name. No I/O happens: an operation on one that does not exist fails with
+    /// `CollectionNotFound` (LIFE-2).
+    ///
+    /// Retain the handle: the client finds the collection's number once for it and its clones.
+    pub fn collection(&self, name: impl AsRef<str>) -> Collection {
+        let name = CollectionName {
+            bucket: Arc::clone(&self.bucket.name),
+            scope: Arc::clone(&self.name),
+            collection: Arc::from(name.as_ref()),
+            known: OnceLock::new(),
+        };
+        Collection { shared: Arc::clone(&self.bucket.shared), name: Arc::new(name) }
+    }
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scope({:?}, {:?})", self.bucket.name, self.name)
+    }
+}
+
+/// A collection of documents: where operations are. See the methods below, and
+/// [`binary`](Self::binary) for counters and raw bytes.
+#[derive(Clone)]
+pub struct Collection {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) name: Arc<CollectionName>,
+}
+
+impl Collection {
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name.collection
+    }
+
+    /// Its scope's name.
+    pub fn scope_name(&self) -> &str {
+        &self.name.scope
+    }
+
+    /// Its bucket's name.
+    pub fn bucket_name(&self) -> &str {
+        &self.name.bucket
+    }
+}
+
+impl fmt::Debug for Collection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Collection({:?}, {:?}, {:?})", self.name.bucket, self.name.scope, self.name.collection)
+    }
+}
+
+/// Waits for a cluster or a bucket; to be awaited.
+#[must_use = "nothing waits until this is awaited"]
+#[derive(Clone)]
+pub struct WaitUntilReady {
+    shared: Arc<Shared>,
+    bucket: Option<Arc<str>>,
+    desired: DesiredState,
+    timeout: Duration,
+}
+
+impl WaitUntilReady {
+    fn new(shared: &Arc<Shared>, bucket: Option<Arc<str>>, timeout: Duration) -> Self {
+        Self { shared: Arc::clone(shared), bucket, desired: DesiredState::Online, timeout }
+    }
+
+    /// What to wait for. Default: every node is connected.
+    pub const fn desired_state(mut self, desired: DesiredState) -> Self {
+        self.desired = desired;
+        self
+    }
+}
+
+impl IntoFuture for WaitUntilReady {
+    type Output = Result<(), Error>;
+    type IntoFuture = OpFuture<()>;
+
+    fn into_future(self) -> OpFuture<()> {
+        let Self { shared, bucket, desired, timeout } = self;
+        OpFuture::command(shared, Command::WaitUntilReady { bucket, desired, timeout }, |_, _| Some(()))
+    }
+}
+
+impl fmt::Debug for WaitUntilReady {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitUntilReady")
+            .field("bucket", &self.bucket)
+            .field("desired", &self.desired)
+            .finish()
+    }
+}

@@ -1,0 +1,97 @@
+//! The client's one error type.
+
+use settee::auth::AuthError;
+use settee::connstr::ParseError;
+use settee::engine::ConfigError;
+use settee::error::{ErrorKind, OpContext, OpError};
+use settee::options::OptionError;
+
+/// What a call can fail with.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An operation, or connecting, ended without success: by the server's word, by a deadline, by the network.
+    #[error(transparent)]
+    Operation(#[from] OpError),
+    /// The connection string cannot be read; says where, and what to do.
+    #[error("{0}")]
+    ConnectionString(Box<ParseError>),
+    /// An option, of the connection string or a typed one, is refused.
+    #[error("{0}")]
+    Option(Box<OptionError>),
+    /// The credentials cannot be right.
+    #[error("{0}")]
+    Credentials(Box<AuthError>),
+    /// The settings contradict each other, or ask for what this build cannot do.
+    #[error("{0}")]
+    Configuration(Box<ConfigError>),
+    /// The operating system gave no random bytes for the authentication.
+    #[error("the operating system gives no random bytes")]
+    NoEntropy,
+    /// A call that starts a cluster was made outside of the runtime.
+    #[error("no {0} runtime is running here: call this from within one")]
+    NoRuntime(&'static str),
+}
+
+impl Error {
+    /// What went wrong. Configuration that cannot work is `InvalidArgument`, or `FeatureNotAvailable` where another
+    /// build could do it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Operation(error) => error.kind(),
+            Self::Configuration(_) => ErrorKind::InvalidArgument,
+            Self::ConnectionString(_) | Self::Option(_) | Self::Credentials(_) => ErrorKind::InvalidArgument,
+            Self::NoEntropy | Self::NoRuntime(_) => ErrorKind::FeatureNotAvailable,
+        }
+    }
+
+    /// The circumstances of a failed operation; `None` for configuration errors.
+    pub const fn context(&self) -> Option<&OpContext> {
+        match self {
+            Self::Operation(error) => Some(error.context()),
+            _ => None,
+        }
+    }
+
+    /// Whether a write may have happened although the operation failed.
+    pub const fn may_have_happened(&self) -> bool {
+        match self {
+            Self::Operation(error) => error.may_have_happened(),
+            _ => false,
+        }
+    }
+}
+
+impl From<ParseError> for Error {
+    fn from(error: ParseError) -> Self {
+        Self::ConnectionString(Box::new(error))
+    }
+}
+
+impl From<OptionError> for Error {
+    fn from(error: OptionError) -> Self {
+        Self::Option(Box::new(error))
+    }
+}
+
+impl From<AuthError> for Error {
+    fn from(error: AuthError) -> Self {
+        Self::Credentials(Box::new(error))
+    }
+}
+
+impl From<ConfigError> for Error {
+    fn from(error: ConfigError) -> Self {
+        Self::Configuration(Box::new(error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_stay_small() {
+        assert!(size_of::<Error>() <= 24, "{}", size_of::<Error>());
+    }
+}

@@ -1,0 +1,121 @@
+//! What a cluster is opened with.
+
+use std::time::Duration;
+
+use settee::auth::{AuthError, Authenticator, BearerAuthenticator, PasswordAuthenticator};
+use settee::options::{Options, Profile};
+
+/// Credentials and settings of a [`Cluster`](crate::Cluster).
+///
+/// ```
+/// use std::time::Duration;
+/// use settee_client::{ClusterOptions, PasswordAuthenticator};
+///
+/// let options = ClusterOptions::new(PasswordAuthenticator::new("app", "secret"))
+///     .kv_timeout(Duration::from_secs(5))
+///     .options(|o| o.user_agent_extra = Some("billing/2.1".into()));
+/// ```
+///
+/// What the connection string says beats what is said here (OPT-2).
+#[derive(Clone, Debug)]
+pub struct ClusterOptions {
+    pub(crate) authenticator: Result<Authenticator, AuthError>,
+    pub(crate) options: Options,
+    pub(crate) strict_flags: bool,
+}
+
+impl ClusterOptions {
+    /// Begins with the credentials. Refused ones are reported by connecting, so that nothing has to be unwrapped here.
+    pub fn new(credentials: impl Credentials) -> Self {
+        Self {
+            authenticator: credentials.into_authenticator(),
+            options: Options::default(),
+            strict_flags: false,
+        }
+    }
+
+    /// Changes any setting; see [`Options`] for all of them.
+    #[must_use]
+    pub fn options(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Takes the values of a profile, over what was set before (RFC 0074).
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.options = self.options.with_profile(profile);
+        self
+    }
+
+    /// The time given to an operation on one document. Default 2.5 s.
+    #[must_use]
+    pub fn kv_timeout(self, timeout: Duration) -> Self {
+        self.options(|options| options.kv_timeout = timeout)
+    }
+
+    /// The time given to a write with a durability level. Default 10 s; at least 1.5 s is given (MI-9).
+    #[must_use]
+    pub fn kv_durable_timeout(self, timeout: Duration) -> Self {
+        self.options(|options| options.kv_durable_timeout = timeout)
+    }
+
+    /// The time given to the first connect. Default 10 s.
+    #[must_use]
+    pub fn bootstrap_timeout(self, timeout: Duration) -> Self {
+        self.options(|options| options.bootstrap_timeout = timeout)
+    }
+
+    /// The time that operations in flight get to end in [`Cluster::close`](crate::Cluster::close). Default 10 s.
+    #[must_use]
+    pub fn disconnect_timeout(self, timeout: Duration) -> Self {
+        self.options(|options| options.disconnect_timeout = timeout)
+    }
+
+    /// Text added to the client's identification, such as `billing/2.1`.
+    #[must_use]
+    pub fn user_agent_extra(self, text: impl Into<String>) -> Self {
+        self.options(|options| options.user_agent_extra = Some(text.into()))
+    }
+
+    /// Whether reading a document checks that its common flags say the format it is read as (MI-1). Default: no; flags of
+    /// 0 always pass (MI-3).
+    #[must_use]
+    pub const fn strict_flags(mut self, strict: bool) -> Self {
+        self.strict_flags = strict;
+        self
+    }
+}
+
+/// What [`ClusterOptions::new`] takes: an authenticator, or the result of making one.
+pub trait Credentials {
+    /// The authenticator, or why there is none.
+    ///
+    /// # Errors
+    /// The one that making it failed with.
+    fn into_authenticator(self) -> Result<Authenticator, AuthError>;
+}
+
+impl Credentials for Authenticator {
+    fn into_authenticator(self) -> Result<Authenticator, AuthError> {
+        Ok(self)
+    }
+}
+
+impl Credentials for PasswordAuthenticator {
+    fn into_authenticator(self) -> Result<Authenticator, AuthError> {
+        Ok(Authenticator::Password(self))
+    }
+}
+
+impl Credentials for BearerAuthenticator {
+    fn into_authenticator(self) -> Result<Authenticator, AuthError> {
+        Ok(Authenticator::Bearer(self))
+    }
+}
+
+impl<C: Credentials> Credentials for Result<C, AuthError> {
+    fn into_authenticator(self) -> Result<Authenticator, AuthError> {
+        self.and_then(C::into_authenticator)
+    }
+}
