@@ -180,10 +180,10 @@ impl fmt::Display for OpError {
         if !context.operation.is_empty() {
             write!(f, " in {}", context.operation)?;
         }
-        if let Some(timeout) = context.timeout {
-            if matches!(self.kind, ErrorKind::AmbiguousTimeout | ErrorKind::UnambiguousTimeout) {
-                write!(f, " after {timeout:?}")?;
-            }
+        if let Some(timeout) = context.timeout
+            && matches!(self.kind, ErrorKind::AmbiguousTimeout | ErrorKind::UnambiguousTimeout)
+        {
+            write!(f, " after {timeout:?}")?;
         }
         if let Some(status) = context.status {
             write!(f, ": the server answered {status}")?;

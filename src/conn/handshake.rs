@@ -236,7 +236,8 @@ impl Handshake {
         }
         let step = self.to_send.pop_front()?;
         self.outstanding += 1;
-        let mechanism = || Bytes::from_static(self.exchange.as_ref().map_or("", |e| e.mechanism().name()).as_bytes());
+        let mechanism =
+            || Bytes::from_static(self.exchange.as_ref().map_or("", |e| e.mechanism().name()).as_bytes());
         let (key, value) = match step {
             Step::Hello => (self.settings.hello_key.clone(), Bytes::from(self.settings.features.encode())),
             Step::ErrorMap => (Bytes::new(), Bytes::copy_from_slice(&ERROR_MAP_VERSION.to_be_bytes())),
@@ -274,7 +275,7 @@ impl Handshake {
             _ => self.stage = step.stage(),
         }
         match step {
-            Step::Hello => self.on_hello(status, datatype, &value)?,
+            Step::Hello => self.on_hello(status, &value)?,
             Step::ErrorMap => {
                 if status == Status::SUCCESS {
                     self.error_map = value;
@@ -303,15 +304,22 @@ impl Handshake {
         Ok(())
     }
 
-    fn on_hello(&mut self, status: Status, datatype: u8, value: &[u8]) -> Result<(), ConnFailure> {
-        let fail = |text, status| ConnFailure { stage: Stage::Hello, kind: ErrorKind::UnsupportedOperation, text, status };
+    fn on_hello(&mut self, status: Status, value: &[u8]) -> Result<(), ConnFailure> {
+        let fail = |text, status| ConnFailure {
+            stage: Stage::Hello,
+            kind: ErrorKind::UnsupportedOperation,
+            text,
+            status,
+        };
         if status != Status::SUCCESS {
-            let said = ErrorBody::parse_hello(datatype, value).and_then(|body| body.context);
+            let said = ErrorBody::of_json(value).and_then(|body| body.context);
             let said = said.map_or_else(String::new, |said| format!(" ({said})"));
-            let text = format!("the server refused HELLO with {status}{said}: it is too old, or not a data node");
+            let text =
+                format!("the server refused HELLO with {status}{said}: it is too old, or not a data node");
             return Err(fail(text, Some(status)));
         }
-        self.features = FeatureSet::granted(value, self.settings.features).map_err(|error| fail(error.to_string(), None))?;
+        self.features = FeatureSet::granted(value, self.settings.features)
+            .map_err(|error| fail(error.to_string(), None))?;
         Ok(())
     }
 
@@ -364,7 +372,13 @@ impl Handshake {
         }
     }
 
-    fn on_select<T>(&mut self, status: Status, datatype: u8, value: &[u8], events: &mut VecDeque<ConnEvent<T>>) {
+    fn on_select<T>(
+        &mut self,
+        status: Status,
+        datatype: u8,
+        value: &[u8],
+        events: &mut VecDeque<ConnEvent<T>>,
+    ) {
         match status {
             Status::SUCCESS => self.bound = true,
             // Some versions refuse it while other commands are outstanding: once more, alone (BOOT-4).
@@ -374,7 +388,7 @@ impl Handshake {
                 self.push_bucket_steps();
             }
             _ => {
-                let context = ErrorBody::parse(datatype, value).and_then(|body| body.context);
+                let context = ErrorBody::of_value(datatype, value).and_then(|body| body.context);
                 events.push_back(ConnEvent::BucketRefused { status, context });
             }
         }

@@ -276,9 +276,7 @@ impl<T: Copy> Connection<T> {
 
     /// Whether a request can be sent at the moment.
     pub fn can_send(&self) -> bool {
-        self.state.phase == Phase::Ready
-            && self.state.inflight.has_room()
-            && self.tx.pending() < HIGH_WATER
+        self.state.phase == Phase::Ready && self.state.inflight.has_room() && self.tx.pending() < HIGH_WATER
     }
 
     /// Sends a request; the opaque in `request` is replaced. A large value is lent, not copied.
@@ -404,11 +402,8 @@ impl<T: Copy> Connection<T> {
     fn pump(&mut self) {
         while self.state.phase == Phase::Handshake {
             let Some((step, bytes)) = self.state.handshake.next_step() else { break };
-            let request = Encode {
-                extras: &[],
-                key: &bytes.key,
-                ..Encode::request(step.opcode(), Opaque(0))
-            };
+            let request =
+                Encode { extras: &[], key: &bytes.key, ..Encode::request(step.opcode(), Opaque(0)) };
             if self.write(Tag::Step(step), request, &bytes.value).is_err() {
                 let failure = ConnFailure::unsendable(step);
                 self.state.fail(failure);
@@ -421,9 +416,9 @@ impl<T: Copy> Connection<T> {
         let opaque = self.state.inflight.insert(entry).ok_or(SendError::NoRoom)?;
         let request = Encode { opaque, ..request };
         let lend = value.len() >= LEND_FROM;
-        let encoded = self.tx.gather(|out| {
-            if lend { request.emit_head(value.len(), out) } else { request.emit(value, out) }
-        });
+        let encoded = self
+            .tx
+            .gather(|out| if lend { request.emit_head(value.len(), out) } else { request.emit(value, out) });
         match encoded {
             Ok(()) if lend => self.tx.lend(value.clone()),
             Ok(()) => {}
@@ -589,7 +584,10 @@ fn value_of(frame: &Frame<'_>) -> Result<Bytes, DecodeError> {
         if bits & datatype::XATTR != 0 {
             return Err(DecodeError::Malformed {
                 what: "datatype",
-                detail: format!("0x{bits:02x} announces extended attributes, which {} cannot carry", frame.header.opcode),
+                detail: format!(
+                    "0x{bits:02x} announces extended attributes, which {} cannot carry",
+                    frame.header.opcode
+                ),
             });
         }
         if bits & datatype::SNAPPY != 0 {

@@ -140,13 +140,21 @@ mod tests {
         buffer.slices().inspect(|slice| assert!(!slice.is_empty())).flatten().copied().collect()
     }
 
+    fn gather(buffer: &mut SendBuffer, bytes: &[u8]) {
+        let encoded: Result<(), ()> = buffer.gather(|out| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        });
+        assert_eq!(encoded, Ok(()));
+    }
+
     #[test]
     fn a_large_value_is_lent_as_its_own_slice() {
         let mut buffer = SendBuffer::default();
-        buffer.gather::<()>(|out| Ok(out.extend_from_slice(b"head"))).unwrap();
+        gather(&mut buffer, b"head");
         let value = Bytes::from(vec![7; 20_000]);
         buffer.lend(value.clone());
-        buffer.gather::<()>(|out| Ok(out.extend_from_slice(b"tail"))).unwrap();
+        gather(&mut buffer, b"tail");
         let slices: Vec<&[u8]> = buffer.slices().collect();
         assert_eq!(slices.len(), 3);
         assert_eq!(slices[1].as_ptr(), value.as_ptr(), "not a copy");
@@ -174,7 +182,7 @@ mod tests {
                 match what {
                     0 => {
                         expected.extend_from_slice(&chunk);
-                        buffer.gather::<()>(|out| Ok(out.extend_from_slice(&chunk))).unwrap();
+                        gather(&mut buffer, &chunk);
                     }
                     1 => {
                         expected.extend_from_slice(&chunk);

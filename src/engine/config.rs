@@ -190,6 +190,7 @@ mod tests {
     use super::*;
     use crate::auth::PasswordAuthenticator;
 
+    #[expect(clippy::unwrap_in_result, reason = "what is tested is the configuration's own result")]
     fn config(text: &str) -> Result<EngineConfig, ConfigError> {
         let authenticator = Authenticator::Password(PasswordAuthenticator::new("u", "p").unwrap());
         EngineConfig::new(&connstr::parse(text).unwrap(), Options::default(), authenticator)
@@ -217,7 +218,8 @@ mod tests {
 
     #[test]
     fn options_turn_features_off() {
-        let features = config("couchbase://h?enable_mutation_tokens=false&enable_compression=off").unwrap().features();
+        let features =
+            config("couchbase://h?enable_mutation_tokens=false&enable_compression=off").unwrap().features();
         assert!(!features.contains(Feature::MUTATION_SEQNO) && !features.contains(Feature::SNAPPY));
         assert!(features.contains(Feature::XERROR), "always asked for");
     }

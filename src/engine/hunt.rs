@@ -321,7 +321,9 @@ fn hints(kind: ErrorKind, attempts: &[AttemptReport]) -> Vec<String> {
         ErrorKind::AuthenticationFailure => "check user name and password",
         ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
         _ if at(Stage::Resolve) => "check the host names, and the name server of this machine",
-        _ if at(Stage::Tcp) => "check that the data service runs there and that no firewall blocks port 11210",
+        _ if at(Stage::Tcp) => {
+            "check that the data service runs there and that no firewall blocks port 11210"
+        }
         _ => return Vec::new(),
     };
     vec![hint.to_owned()]

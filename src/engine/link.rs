@@ -106,7 +106,8 @@ impl Backoff {
             *self = Self::default();
         }
         let down_since = *self.down_since.get_or_insert(now);
-        let ceiling = if now.saturating_duration_since(down_since) < LONG_DOWN { SHORT_PAUSE } else { longest };
+        let ceiling =
+            if now.saturating_duration_since(down_since) < LONG_DOWN { SHORT_PAUSE } else { longest };
         let pause = self.pause.unwrap_or(Duration::ZERO);
         self.pause = Some((pause * 2).clamp(FIRST_PAUSE, ceiling.max(FIRST_PAUSE)));
         pause
@@ -144,7 +145,9 @@ impl Link {
 
     /// Whether it serves its bucket, or, without one, cluster maps.
     pub(super) fn is_ready(&self) -> bool {
-        self.draining.is_none() && self.connection().is_some_and(Connection::is_ready) && self.bucket_refused.is_none()
+        self.draining.is_none()
+            && self.connection().is_some_and(Connection::is_ready)
+            && self.bucket_refused.is_none()
     }
 
     /// How far it is.
@@ -267,10 +270,10 @@ impl Engine {
     }
 
     fn dial(&mut self, index: u32) {
-        let (now, connect_timeout) = (self.now, self.config.options.kv_connect_timeout);
+        let (now, deadline) = (self.now, self.after(self.config.options.kv_connect_timeout));
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
         link.started = now;
-        link.deadline = self.after(connect_timeout);
+        link.deadline = deadline;
         link.bucket_refused = None;
         link.address = None;
         let endpoint = link.endpoint.clone();
@@ -313,7 +316,10 @@ impl Engine {
         }
         if rest.is_empty() {
             let text = format!("the name has no address that ip_protocol={wanted} allows");
-            self.fail_link(index, Failure { stage: Stage::Resolve, kind: ErrorKind::UnambiguousTimeout, text });
+            self.fail_link(
+                index,
+                Failure { stage: Stage::Resolve, kind: ErrorKind::UnambiguousTimeout, text },
+            );
             return;
         }
         let now = self.now;
@@ -364,8 +370,10 @@ impl Engine {
     }
 
     pub(super) fn on_conn_input(&mut self, input: &Input<'_>) {
-        let (Input::Connected { conn } | Input::Received { conn, .. } | Input::Written { conn, .. } | Input::Lost { conn, .. }) =
-            *input
+        let (Input::Connected { conn }
+        | Input::Received { conn, .. }
+        | Input::Written { conn, .. }
+        | Input::Lost { conn, .. }) = *input
         else {
             return;
         };
@@ -458,7 +466,10 @@ impl Engine {
                     self.dial_next_address(index);
                 } else if none_left {
                     let text = why.to_string();
-                    self.fail_link(index, Failure { stage: Stage::Tcp, kind: ErrorKind::UnambiguousTimeout, text });
+                    self.fail_link(
+                        index,
+                        Failure { stage: Stage::Tcp, kind: ErrorKind::UnambiguousTimeout, text },
+                    );
                 }
             }
             Phase::Live { connection, .. } => {
@@ -473,14 +484,19 @@ impl Engine {
 
     /// Works off what a connection has to say, then writes what may be written.
     pub(super) fn work_link(&mut self, index: u32) {
-        while let Some(event) = self.link_mut(index).and_then(Link::connection_mut).and_then(Connection::poll_event) {
+        while let Some(event) =
+            self.link_mut(index).and_then(Link::connection_mut).and_then(Connection::poll_event)
+        {
             self.on_conn_event(index, event);
         }
         self.flush_queue(index);
         self.announce_transmit(index);
         self.close_if_drained(index);
         // A connection that serves moves its keep-alive with every read: its timer is set when it fires.
-        if self.link(index).is_some_and(|link| link.connection().is_none_or(|connection| !connection.is_ready())) {
+        if self
+            .link(index)
+            .is_some_and(|link| link.connection().is_none_or(|connection| !connection.is_ready()))
+        {
             self.arm(index);
         }
     }
@@ -528,7 +544,9 @@ impl Engine {
         let stage = link.stage();
         let text = match error {
             DecodeError::Magic { byte: b'H' } => {
-                format!("{error} The peer speaks HTTP: this may be a manager port (8091), the key-value port is 11210")
+                format!(
+                    "{error} The peer speaks HTTP: this may be a manager port (8091), the key-value port is 11210"
+                )
             }
             DecodeError::Magic { byte: 0x15 } => {
                 format!("{error} The peer speaks TLS: use couchbases://, or the plain port 11210")
@@ -540,7 +558,8 @@ impl Engine {
 
     fn on_link_ready(&mut self, index: u32, bound: bool) {
         let now = self.now;
-        let error_map = self.link(index).and_then(Link::connection).map(|connection| connection.error_map().clone());
+        let error_map =
+            self.link(index).and_then(Link::connection).map(|connection| connection.error_map().clone());
         let error_map = error_map.and_then(|body| self.shared_error_map(&body));
         let Some(link) = self.link_mut(index) else { return };
         let mechanism = link.connection().and_then(Connection::mechanism);
@@ -653,8 +672,11 @@ impl Engine {
             }
             Role::Member => {
                 let Some(link) = self.link_mut(index) else { return };
-                let pause =
-                    if bucket_refused { link.backoff.next_for_bucket() } else { link.backoff.next(longest, now) };
+                let pause = if bucket_refused {
+                    link.backoff.next_for_bucket()
+                } else {
+                    link.backoff.next(longest, now)
+                };
                 let pause = self.entropy.jitter(pause, 25);
                 let until = self.after(pause);
                 if let Some(link) = self.link_mut(index) {
@@ -671,6 +693,9 @@ impl Engine {
                 self.remove_link(index);
                 self.want_cluster_link();
             }
+        }
+        if let Some(bucket) = self.link(index).and_then(|link| link.bucket) {
+            self.suspect_map(ScopeId::Bucket(bucket));
         }
         for (tag, written) in requests {
             self.settle_lost(tag, written);
@@ -716,9 +741,9 @@ impl Engine {
     }
 
     fn close_if_drained(&mut self, index: u32) {
-        let drained = self.link(index).is_some_and(|link| {
-            link.draining.is_some() && link.connection().is_none_or(Connection::is_idle)
-        });
+        let drained = self
+            .link(index)
+            .is_some_and(|link| link.draining.is_some() && link.connection().is_none_or(Connection::is_idle));
         if drained {
             self.remove_link(index);
         }
@@ -777,11 +802,8 @@ impl Engine {
 
     pub(super) fn on_link_timer(&mut self, index: u32) {
         let now = self.now;
-        let timed_out = |stage, text: &str| Failure {
-            stage,
-            kind: ErrorKind::UnambiguousTimeout,
-            text: text.to_owned(),
-        };
+        let timed_out =
+            |stage, text: &str| Failure { stage, kind: ErrorKind::UnambiguousTimeout, text: text.to_owned() };
         let Some(link) = self.link_mut(index) else { return };
         if link.draining.is_some_and(|until| until <= now) {
             self.remove_link(index);
@@ -797,7 +819,10 @@ impl Engine {
                 self.fail_link(index, timed_out(Stage::Resolve, "the resolver did not answer in time"));
             }
             Phase::Dialing { .. } if deadline <= now => {
-                self.fail_link(index, timed_out(Stage::Tcp, "no answer to the dial: is a firewall in between?"));
+                self.fail_link(
+                    index,
+                    timed_out(Stage::Tcp, "no answer to the dial: is a firewall in between?"),
+                );
             }
             Phase::Dialing { next_at, rest, .. } => {
                 if *next_at <= now && !rest.is_empty() {

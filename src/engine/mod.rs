@@ -1,9 +1,41 @@
 //! The engine: bytes and clock readings in, bytes, dials and results out.
+//!
+//! One [`Engine`] has one owner, no locks and no threads. The world tells it what happened by [`Engine::handle_input`]
+//! and [`Engine::handle_timeout`]; it tells the world what to do by [`Engine::poll_output`], until [`Output::Wait`].
+//! The application asks by plain verbs: [`Engine::submit`], [`Engine::cancel`], [`Engine::shut_down`]. The current time
+//! is the last argument of every call that changes something.
+//!
+//! The rules, each a test:
+//! - No input makes it panic, loop for ever, or allocate by a number that a peer sent. Inputs for an unknown or past
+//!   connection are ignored.
+//! - Every submitted operation ends exactly once: a result, an error, or cancelled. After
+//!   [`Engine::shut_down`], all have.
+//! - [`Output::Wait`] has its instant in the future of the last `now`; everything due has been done before it.
+//! - The same inputs and the same seed give the same outputs, byte for byte.
+//! - Bytes to send stay in the engine until [`Input::Written`].
 
+mod codec;
+mod collections;
+mod config;
+mod hunt;
 mod io;
+mod link;
 mod op;
+mod ops;
+mod queue;
 mod report;
+mod salting;
+mod scope;
+mod table;
+mod timers;
 
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+pub use config::{ConfigError, EngineConfig};
 pub use io::{ConnId, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Orphan, Output};
 pub use op::{
     BucketRef, CollectionRef, Concat, Count, DesiredState, Durability, OpId, OpKind, Operation, RejectReason,
@@ -11,28 +43,390 @@ pub use op::{
 };
 pub use report::{AttemptReport, BootstrapReport, Stage};
 
-/// The methods of `Engine`, for those who build on its surface while it grows.
-///
-/// ```text
-/// impl Engine {
-///     fn new(config: EngineConfig, seed: [u8; 32], now: Instant) -> Self;          // begins to connect at once
-///     fn open_bucket(&mut self, name: &str, now: Instant) -> BucketRef;             // idempotent, no failure
-///     fn collection(&mut self, bucket: BucketRef, scope: &str, name: &str) -> CollectionRef;   // idempotent
-///     fn submit(&mut self, op: Operation, now: Instant) -> Result<OpId, Rejected>;
-///     fn bootstrap(&mut self, now: Instant) -> OpId;       // completes with Response::Ready at the first map, or a definite error
-///     fn wait_until_ready(&mut self, bucket: Option<BucketRef>, desired: DesiredState, timeout: Duration, now: Instant) -> OpId;
-///     fn cancel(&mut self, op: OpId, now: Instant);        // no Completed event comes for it any more
-///     fn shut_down(&mut self, drain: Duration, now: Instant);
-///     fn handle_input(&mut self, input: Input<'_>, now: Instant);
-///     fn handle_timeout(&mut self, now: Instant);
-///     fn poll_output(&mut self) -> Output;
-///     fn transmit(&self, conn: ConnId) -> impl Iterator<Item = &[u8]>;
-///     fn is_closed(&self) -> bool;
-///     fn cluster_map(&self) -> Option<&Arc<ClusterMap>>;
-///     fn bucket_map(&self, bucket: BucketRef) -> Option<&Arc<ClusterMap>>;
-/// }
-/// impl EngineConfig { fn new(connstr: &ConnectionString, options: Options, authenticator: Authenticator) -> Result<Self, ConfigError>; }
-/// ```
+use collections::Collection;
+use link::{ConnTable, Link, earliest};
+use salting::Job;
+use scope::{Bucket, Scope, ScopeId};
+use table::OpTable;
+use timers::Deadlines;
+
+use crate::auth::{Mechanism, SaltCache};
+use crate::entropy::Entropy;
+use crate::error::ErrorKind;
+use crate::map::ClusterMap;
+use crate::wire::{ErrorMap, datatype::CompressionRule};
+
+/// What a request on a connection belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Tag {
+    /// The operation in this slot.
+    Op(u32),
+    /// A fetch of a scope's map.
+    Config(ScopeId),
+    /// A look-up of a collection's id.
+    Collection(u32),
+}
+
+/// Counts of what passed by, for tests and reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Maps that were parsed and accepted as documents.
+    pub parsed_maps: u64,
+    /// Maps dropped by their version alone, without being parsed.
+    pub stale_maps: u64,
+    /// Maps refused.
+    pub rejected_maps: u64,
+}
+
+/// Why the engine wants to be called again, for finding busy loops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WakeReason {
+    /// It does not.
+    Idle,
+    /// An operation's deadline.
+    Deadline,
+    /// The pause before a retry.
+    Retry,
+    /// A dial, a handshake, a keep-alive or a redial.
+    Connection,
+    /// A cluster map is to be fetched.
+    Map,
+    /// The next attempt to find a cluster map.
+    Bootstrap,
+    /// The next slice of a heavy computation.
+    Computation,
+    /// The end of a shut-down.
+    ShutDown,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Closing {
+    /// Until all operations have ended, at the latest then.
+    Draining(Instant),
+    Done,
+}
+
+/// The whole client as a state machine. See the [module](self) for its contract.
 pub struct Engine {
-    _private: (),
+    config: EngineConfig,
+    compression: Option<CompressionRule>,
+    entropy: Entropy,
+    instance_id: String,
+    now: Instant,
+    outputs: VecDeque<Output>,
+
+    ops: OpTable,
+    /// By operation slot.
+    deadlines: Deadlines,
+    /// By operation slot.
+    pauses: Deadlines,
+    watchers: Vec<OpId>,
+    requeue: Vec<OpId>,
+    was_full: bool,
+
+    links: Vec<Option<Box<Link>>>,
+    free_links: Vec<u32>,
+    link_serial: u32,
+    /// By link.
+    link_timers: Deadlines,
+    conns: ConnTable,
+    lookups: BTreeMap<LookupId, u32>,
+    lookup_serial: u64,
+
+    cluster: Scope,
+    /// The servers have no cluster map to give (before 6.5), or not to this user.
+    mapless: bool,
+    buckets: Vec<Bucket>,
+    collections: Vec<Collection>,
+    network: Option<String>,
+    started: bool,
+
+    remembered: Option<Mechanism>,
+    salts: SaltCache,
+    salting: Vec<Job>,
+    error_map: Option<(Bytes, Arc<ErrorMap>)>,
+
+    /// Something changed that somebody may wait for.
+    states_changed: bool,
+    closing: Option<Closing>,
+    counters: Counters,
+    scratch: Vec<u8>,
+    no_value: Bytes,
+}
+
+impl Engine {
+    /// An engine that begins to connect with its first [`Engine::poll_output`]. `seed` is the only source of
+    /// randomness: the same seed and the same inputs give the same outputs; for anything but tests it must be
+    /// unpredictable, since SCRAM's nonces come from it.
+    pub fn new(config: EngineConfig, seed: [u8; 32], now: Instant) -> Self {
+        let mut entropy = Entropy::new(seed);
+        let instance_id = entropy.hex_id();
+        let default_bucket = config.default_bucket.clone();
+        let mut engine = Self {
+            compression: config.compression(),
+            config,
+            entropy,
+            instance_id,
+            now,
+            outputs: VecDeque::new(),
+            ops: OpTable::default(),
+            deadlines: Deadlines::default(),
+            pauses: Deadlines::default(),
+            watchers: Vec::new(),
+            requeue: Vec::new(),
+            was_full: false,
+            links: Vec::new(),
+            free_links: Vec::new(),
+            link_serial: 0,
+            link_timers: Deadlines::default(),
+            conns: ConnTable::default(),
+            lookups: BTreeMap::new(),
+            lookup_serial: 0,
+            cluster: Scope::default(),
+            mapless: false,
+            buckets: Vec::new(),
+            collections: Vec::new(),
+            network: None,
+            started: false,
+            remembered: None,
+            salts: SaltCache::new(),
+            salting: Vec::new(),
+            error_map: None,
+            states_changed: false,
+            closing: None,
+            counters: Counters::default(),
+            scratch: Vec::new(),
+            no_value: Bytes::new(),
+        };
+        for _warning in &engine.config.warnings {
+            crate::trace::warning!(warning = %_warning, "connection string");
+        }
+        if let Some(bucket) = default_bucket {
+            engine.open_bucket(&bucket, now);
+        }
+        engine
+    }
+
+    /// Opens a bucket: connections to its nodes follow. Opening it again gives the same reference. It never fails:
+    /// operations tell whether the bucket exists.
+    pub fn open_bucket(&mut self, name: &str, now: Instant) -> BucketRef {
+        self.advance(now);
+        if let Some(bucket) = self.buckets.iter().position(|bucket| bucket.name == name) {
+            return BucketRef(bucket as u32);
+        }
+        let bucket = self.buckets.len() as u32;
+        self.buckets.push(Bucket::new(name));
+        if self.started && self.closing.is_none() {
+            self.start_hunt(ScopeId::Bucket(bucket));
+        }
+        BucketRef(bucket)
+    }
+
+    /// Names a collection; nothing is sent. The same names give the same reference.
+    pub fn collection(&mut self, bucket: BucketRef, scope: &str, name: &str) -> CollectionRef {
+        let known = self
+            .collections
+            .iter()
+            .position(|other| other.bucket == bucket.0 && other.scope == scope && other.name == name);
+        let index = known.unwrap_or_else(|| {
+            self.collections.push(Collection::new(bucket.0, scope, name));
+            self.collections.len() - 1
+        });
+        CollectionRef(index as u32)
+    }
+
+    /// Takes one input. It never fails; what is wrong with a peer comes as errors of operations.
+    pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        self.advance(now);
+        if self.is_closed() {
+            return;
+        }
+        match &input {
+            Input::LookedUp { lookup, answer } => self.on_looked_up(*lookup, *answer),
+            Input::Connected { .. } | Input::Received { .. } | Input::Written { .. } | Input::Lost { .. } => {
+                self.on_conn_input(&input);
+            }
+        }
+    }
+
+    /// The time that [`Output::Wait`] named has come. Early and late calls are harmless.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    /// Begins to close: no further operation is taken, those under way get `drain` to end, then they end as
+    /// [`ErrorKind::RequestCanceled`], connections close, and [`Event::Closed`] comes. Asking again changes nothing
+    /// but may shorten the time (LIFE-3).
+    pub fn shut_down(&mut self, drain: Duration, now: Instant) {
+        self.advance(now);
+        let until = self.after(drain);
+        self.closing = match self.closing {
+            None => Some(Closing::Draining(until)),
+            Some(Closing::Draining(at)) => Some(Closing::Draining(at.min(until))),
+            Some(Closing::Done) => Some(Closing::Done),
+        };
+    }
+
+    /// What to do next; call until [`Output::Wait`].
+    pub fn poll_output(&mut self) -> Output {
+        loop {
+            if let Some(output) = self.outputs.pop_front() {
+                return output;
+            }
+            if self.is_closed() {
+                return Output::Wait(None);
+            }
+            self.run_due();
+            if self.outputs.is_empty() {
+                let (next, _) = self.next_wake();
+                // What became due meanwhile is done before anybody waits.
+                if next.is_none_or(|at| at > self.now) {
+                    return Output::Wait(next);
+                }
+            }
+        }
+    }
+
+    /// The bytes to write on a connection, in order; they stay until [`Input::Written`]. Meant for one vectored write.
+    pub fn transmit(&self, conn: ConnId) -> impl Iterator<Item = &[u8]> {
+        let link = self.conns.link(conn).and_then(|index| self.link(index));
+        let connection = link.filter(|link| link.conn() == Some(conn)).and_then(Link::connection);
+        connection.into_iter().flat_map(|connection| connection.transmit())
+    }
+
+    /// The newest map of the cluster.
+    pub fn cluster_map(&self) -> Option<&Arc<ClusterMap>> {
+        self.cluster.map.as_ref()
+    }
+
+    /// The newest map of a bucket.
+    pub fn bucket_map(&self, bucket: BucketRef) -> Option<&Arc<ClusterMap>> {
+        self.buckets.get(bucket.0 as usize)?.scope.map.as_ref()
+    }
+
+    /// How many operations are under way.
+    pub fn operations(&self) -> usize {
+        self.ops.len()
+    }
+
+    /// The settings in effect.
+    pub fn config(&self) -> &EngineConfig {
+        &self.config
+    }
+
+    /// Counts of what passed by.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Why [`Output::Wait`] names the instant it does.
+    pub fn wake_reason(&self) -> WakeReason {
+        self.next_wake().1
+    }
+
+    /// Whether [`Event::Closed`] has come.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.closing, Some(Closing::Done))
+    }
+
+    /// Time only moves forward.
+    fn advance(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// An instant from now; one that cannot be expressed is as far as can be.
+    fn after(&self, duration: Duration) -> Instant {
+        const FAR: Duration = Duration::from_secs(86_400 * 365);
+        self.now.checked_add(duration).or_else(|| self.now.checked_add(FAR)).unwrap_or(self.now)
+    }
+
+    fn next_wake(&self) -> (Option<Instant>, WakeReason) {
+        let mut earliest_of: (Option<Instant>, WakeReason) = (None, WakeReason::Idle);
+        let mut consider = |at: Option<Instant>, reason| {
+            if at.is_some() && earliest(earliest_of.0, at) == at && earliest_of.0 != at {
+                earliest_of = (at, reason);
+            }
+        };
+        consider(self.deadlines.next(), WakeReason::Deadline);
+        consider(self.pauses.next(), WakeReason::Retry);
+        consider(self.link_timers.next(), WakeReason::Connection);
+        consider(self.salting_due(), WakeReason::Computation);
+        for scope in self.scope_ids() {
+            consider(self.tracker_due(scope), WakeReason::Map);
+            consider(self.hunt_due(scope), WakeReason::Bootstrap);
+        }
+        if let Some(Closing::Draining(until)) = self.closing {
+            consider(Some(until), WakeReason::ShutDown);
+        }
+        earliest_of
+    }
+
+    /// Does what is due.
+    fn run_due(&mut self) {
+        let now = self.now;
+        if !self.started && self.closing.is_none() {
+            self.started = true;
+            for bucket in 0..self.buckets.len() as u32 {
+                self.start_hunt(ScopeId::Bucket(bucket));
+            }
+            self.want_cluster_link();
+        }
+        while let Some(slot) = self.deadlines.pop_due(now) {
+            self.on_deadline(slot);
+        }
+        while let Some(slot) = self.pauses.pop_due(now) {
+            self.on_pause_over(slot);
+        }
+        while let Some(index) = self.link_timers.pop_due(now) {
+            self.on_link_timer(index);
+        }
+        self.salt_slice();
+        for scope in self.scope_ids() {
+            self.tick_tracker(scope);
+            if self.hunt_due(scope).is_some_and(|at| at <= now) {
+                self.hunt_tick(scope);
+            }
+        }
+        if std::mem::take(&mut self.states_changed) {
+            self.check_watchers();
+        }
+        self.run_closing();
+    }
+
+    fn run_closing(&mut self) {
+        let Some(Closing::Draining(until)) = self.closing else { return };
+        if self.ops.len() > 0 && until > self.now {
+            return;
+        }
+        for id in self.ops.ids() {
+            let sent = self.ops.get(id).is_some_and(|op| {
+                op.place == table::Place::Sent
+                    && matches!(&op.work, table::Work::Kv(operation) if !operation.kind.is_idempotent())
+            });
+            let mut error = self.error(id, ErrorKind::RequestCanceled, Some("the cluster was closed".into()));
+            error.context_mut().may_have_happened = sent;
+            self.complete(id, Err(error));
+        }
+        for scope in self.scope_ids() {
+            self.scope_mut(scope).hunt = None;
+        }
+        for index in self.link_indexes() {
+            self.remove_link(index);
+        }
+        // Nothing of the network is reported any more; what was announced before stays in order.
+        self.closing = Some(Closing::Done);
+        self.outputs.push_back(Output::Event(Event::Closed));
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("operations", &self.ops.len())
+            .field("buckets", &self.buckets.len())
+            .field("closing", &self.closing)
+            .finish_non_exhaustive()
+    }
 }

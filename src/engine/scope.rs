@@ -12,8 +12,8 @@ use crate::conn::{Answer, Connection, Notification};
 use crate::error::ErrorKind;
 use crate::ids::Opaque;
 use crate::map::{
-    self, ClusterMap, ConfigRev, Endpoint, MapError, MapKind, NetworkSetting, Product, RejectReason, SeedAddr, Service,
-    Succession, canonical_host_eq,
+    self, ClusterMap, ConfigRev, Endpoint, MapError, MapKind, NetworkSetting, Product, RejectReason,
+    SeedAddr, Service, Succession, canonical_host_eq,
 };
 use crate::options::Network;
 use crate::trace::{debug, info, warning};
@@ -280,7 +280,8 @@ impl Engine {
             .nodes
             .iter()
             .map(|node| {
-                let (host, port) = node.endpoint(Service::Kv, &network, false).filter(|_| node.serves_bucket)?;
+                let (host, port) =
+                    node.endpoint(Service::Kv, &network, false).filter(|_| node.serves_bucket)?;
                 Some(Endpoint::new(host, port))
             })
             .collect();
@@ -294,16 +295,18 @@ impl Engine {
         // dialled by; it goes on serving.
         if let Some(this) = map.this_node_index
             && endpoints.get(this).is_some_and(Option::is_some)
-            && self.link(index).is_some_and(|link| link.bucket == Some(bucket) && matches!(link.role, Role::Seed { .. }))
+            && self
+                .link(index)
+                .is_some_and(|link| link.bucket == Some(bucket) && matches!(link.role, Role::Seed { .. }))
         {
             slots[this] = Some(index);
             old.retain(|&other| other != index);
         }
         for (slot, endpoint) in endpoints.iter().enumerate() {
             let Some(endpoint) = endpoint.as_ref().filter(|_| slots[slot].is_none()) else { continue };
-            let found = old.iter().position(|&other| {
-                self.link(other).is_some_and(|link| same_place(&link.endpoint, endpoint))
-            });
+            let found = old
+                .iter()
+                .position(|&other| self.link(other).is_some_and(|link| same_place(&link.endpoint, endpoint)));
             slots[slot] = found.map(|found| old.remove(found));
         }
         for (slot, endpoint) in endpoints.into_iter().enumerate() {
@@ -374,7 +377,14 @@ impl Engine {
         }
         match (scope, status) {
             // No map yet, or the node is busy: the same node again, soon.
-            (_, Status::KEY_ENOENT | Status::ETMPFAIL | Status::EBUSY | Status::SUCCESS | Status::ECONFIG_ONLY) => {
+            (
+                _,
+                Status::KEY_ENOENT
+                | Status::ETMPFAIL
+                | Status::EBUSY
+                | Status::SUCCESS
+                | Status::ECONFIG_ONLY,
+            ) => {
                 self.retry_config_later(index);
             }
             // Servers before 6.5 have no cluster map, and some users have no right to it: what can be had comes with
@@ -454,7 +464,8 @@ impl Engine {
         let now = self.now;
         let nodes = self.serving_links(scope).len().max(1);
         let tracker = &mut self.scope_mut(scope).tracker;
-        let behind = tracker.announced.is_some_and(|announced| applied.is_none_or(|applied| applied < announced));
+        let behind =
+            tracker.announced.is_some_and(|announced| applied.is_none_or(|applied| applied < announced));
         if is_fetch && behind {
             tracker.tried += 1;
             tracker.preferred = None;
@@ -527,7 +538,9 @@ impl Engine {
         };
         let announced = ConfigRev::new(notification.epoch, notification.rev);
         let applied = self.scope(scope).map.as_ref().map(|map| map.rev);
-        if applied.is_some_and(|applied| announced <= applied) || self.scope(scope).tracker.announced >= Some(announced) {
+        if applied.is_some_and(|applied| announced <= applied)
+            || self.scope(scope).tracker.announced >= Some(announced)
+        {
             return;
         }
         if !notification.value.is_empty() && self.propose(index, &notification.value) {
@@ -659,7 +672,9 @@ impl Engine {
 
     /// The connection without a bucket, if there is one.
     pub(super) fn idle_link(&self) -> Option<u32> {
-        self.link_indexes().into_iter().find(|&index| self.link(index).is_some_and(|link| link.role == Role::Idle))
+        self.link_indexes()
+            .into_iter()
+            .find(|&index| self.link(index).is_some_and(|link| link.role == Role::Idle))
     }
 }
 

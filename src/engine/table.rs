@@ -13,7 +13,6 @@ use crate::wire::{ServerDuration, Status};
 pub(super) struct Op {
     pub(super) work: Work,
     pub(super) place: Place,
-    pub(super) submitted: Instant,
     pub(super) deadline: Instant,
     pub(super) timeout: Duration,
     pub(super) retries: u32,
@@ -50,7 +49,10 @@ pub(super) enum Work {
     /// Ends when the first map is there, or with a definite error.
     Bootstrap,
     /// Ends when a bucket, or the cluster, is connected.
-    Ready { bucket: Option<u32>, desired: DesiredState },
+    Ready {
+        bucket: Option<u32>,
+        desired: DesiredState,
+    },
 }
 
 /// Where an operation waits.

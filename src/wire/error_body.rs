@@ -26,7 +26,23 @@ pub struct ErrorBody {
 impl ErrorBody {
     /// The error object of an answer, `None` where there is none or it cannot be read: the status stands by itself.
     pub fn parse(frame: &Frame<'_>) -> Option<Self> {
-        let mut other = error_object(frame)?;
+        error_object(frame).map(Self::from_object)
+    }
+
+    /// The error object of an answer whose value was taken out of its frame and inflated.
+    pub fn of_value(datatype: u8, value: &[u8]) -> Option<Self> {
+        (datatype & datatype::JSON != 0).then(|| Self::of_json(value))?
+    }
+
+    /// The error object in a text, whatever the datatype says: an answer to HELLO comes before JSON is granted (ST-4).
+    pub fn of_json(json: &[u8]) -> Option<Self> {
+        if json.is_empty() || json.len() > MAX_LEN {
+            return None;
+        }
+        serde_json::from_slice(json).ok().map(Self::from_object)
+    }
+
+    fn from_object(mut other: Map<String, Value>) -> Self {
         let text = |value: Value| match value {
             Value::String(text) => Some(text),
             _ => None,
@@ -42,7 +58,7 @@ impl ErrorBody {
             other.insert("error".to_owned(), Value::Object(error));
         }
         let manifest_uid = manifest_uid.and_then(|uid| u64::from_str_radix(&uid, 16).ok());
-        Some(Self { context, reference, manifest_uid, other })
+        Self { context, reference, manifest_uid, other }
     }
 }
 

@@ -12,7 +12,6 @@ pub mod datatype;
 pub mod describe;
 mod error_body;
 mod error_map;
-mod expiry;
 mod feature;
 mod flags;
 mod frame;
@@ -33,7 +32,6 @@ pub use error_body::ErrorBody;
 pub use error_map::{
     ERROR_MAP_VERSION, ErrorAttribute, ErrorAttributes, ErrorMap, ErrorMapEntry, RetrySpec, RetryStrategy,
 };
-pub use expiry::{Expiry, ExpiryError};
 pub use feature::{Feature, FeatureSet};
 pub use flags::Format;
 pub use frame::{Encode, Frame};

@@ -29,7 +29,16 @@ const WAKER: Token = Token(usize::MAX);
 /// Tokens of listeners lie above those of links.
 const LISTENERS: usize = usize::MAX / 2;
 
-type Command = Box<dyn FnOnce(&mut Cluster, Instant) + Send>;
+/// Hands a result to the caller who waits for it.
+type Reply = Box<dyn FnOnce()>;
+
+/// What the handle asks of the loop.
+enum Command {
+    /// Run this on the cluster; what it returns is to be called when the loop has followed the change.
+    Run(Box<dyn FnOnce(&mut Cluster, Instant) -> Reply + Send>),
+    /// Keep this socket for the node that will have its port.
+    Keep(std::net::TcpListener),
+}
 
 /// A simulated cluster that listens on loopback. Dropping it stops it.
 ///
@@ -78,6 +87,7 @@ impl SimCluster {
             listeners: Vec::new(),
             links: Vec::new(),
             free: Vec::new(),
+            kept: Vec::new(),
             by_conn: BTreeMap::new(),
             ready: Vec::new(),
             buffer: vec![0; READ_BUFFER],
@@ -113,8 +123,10 @@ impl SimCluster {
         &self.password
     }
 
-    /// Runs `f` on the cluster between two turns of its event loop and waits for what it returns. Pushes, closed
-    /// connections and answers of resumed nodes that come of it are sent by the loop.
+    /// Runs `f` on the cluster between two turns of its event loop and waits for what it returns. When this returns,
+    /// nodes that are down refuse connections and those that are up accept them (unless a restarted one finds its
+    /// port taken: then it goes on trying). Pushes, the ends of connections and the answers of resumed nodes follow
+    /// in the loop's next turn.
     ///
     /// # Panics
     /// If the thread of the cluster has panicked.
@@ -123,9 +135,12 @@ impl SimCluster {
         f: impl FnOnce(&mut Cluster, Instant) -> R + Send + 'static,
     ) -> R {
         let (reply, answer) = channel();
-        let command: Command = Box::new(move |cluster, now| {
-            let _ = reply.send(f(cluster, now));
-        });
+        let command = Command::Run(Box::new(move |cluster, now| {
+            let value = f(cluster, now);
+            Box::new(move || {
+                let _ = reply.send(value);
+            })
+        }));
         let sent = self.commands.send(command).is_ok() && self.waker.wake().is_ok();
         match answer.recv() {
             Ok(value) if sent => value,
@@ -141,8 +156,7 @@ impl SimCluster {
     pub fn add_node(&self) -> io::Result<(NodeId, SocketAddr)> {
         let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
         let address = listener.local_addr()?;
-        // The loop makes its own listener on this port when it sees the node.
-        drop(listener);
+        let _ = self.commands.send(Command::Keep(listener));
         let node = builder::node_address(address, false);
         Ok((self.control(move |cluster, _| cluster.add_node(node)), address))
     }
@@ -182,6 +196,8 @@ struct Server {
     poll: Poll,
     /// By node: its listener while it is up, and where it listens.
     listeners: Vec<(Option<TcpListener>, SocketAddr)>,
+    /// Sockets of nodes that are about to be added.
+    kept: Vec<std::net::TcpListener>,
     links: Vec<Option<Link>>,
     free: Vec<usize>,
     by_conn: BTreeMap<ConnId, usize>,
@@ -215,10 +231,12 @@ impl Server {
             }
             loop {
                 match inbox.try_recv() {
-                    Ok(command) => {
-                        command(cluster, now);
+                    Ok(Command::Run(command)) => {
+                        let reply = command(cluster, now);
                         self.follow_nodes(cluster, now);
+                        reply();
                     }
+                    Ok(Command::Keep(listener)) => self.kept.push(listener),
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => return,
                 }
@@ -372,7 +390,7 @@ impl Server {
                     let _ = self.poll.registry().deregister(&mut listener);
                 }
             } else if listener.is_none()
-                && let Ok(mut fresh) = TcpListener::bind(*address)
+                && let Ok(mut fresh) = open_listener(&mut self.kept, *address)
             {
                 let token = Token(LISTENERS + node);
                 if self.poll.registry().register(&mut fresh, token, Interest::READABLE).is_ok() {
@@ -382,6 +400,15 @@ impl Server {
             }
         }
     }
+}
+
+/// The kept listener of an address, or a new one.
+fn open_listener(kept: &mut Vec<std::net::TcpListener>, address: SocketAddr) -> io::Result<TcpListener> {
+    let found = kept.iter().position(|listener| listener.local_addr().is_ok_and(|local| local == address));
+    let Some(index) = found else { return TcpListener::bind(address) };
+    let listener = kept.swap_remove(index);
+    listener.set_nonblocking(true)?;
+    Ok(TcpListener::from_std(listener))
 }
 
 /// What a node on this address is called in maps.

@@ -197,7 +197,7 @@ fn life_5_the_end_of_the_runtime_ends_what_waits() {
     let stuck = docs.get("k").timeout(60 * SECOND);
     let waiting = std::thread::spawn(move || block_on(stuck));
     while sim.control(|cluster, _| cluster.requests_everywhere(Opcode::GET)) == 0 {
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::yield_now();
     }
     drop(runtime);
     assert_eq!(kind(waiting.join().unwrap()), ErrorKind::RequestCanceled);

@@ -1,4 +1,5 @@
 //! The client on tokio against the simulated cluster on loopback TCP.
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
 mod lifecycle;
 mod load;

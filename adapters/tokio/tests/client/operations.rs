@@ -29,7 +29,7 @@ fn long_ago() -> SystemTime {
 #[tokio::test]
 async fn documents_are_written_read_and_removed() {
     let (_sim, _cluster, docs) = collection().await;
-    let inserted = docs.insert("a", &couch()).await.unwrap();
+    let inserted = docs.insert("a", couch()).await.unwrap();
     assert!(inserted.mutation_token().is_some());
     let read = docs.get("a").await.unwrap();
     assert_eq!((read.cas(), read.flags()), (inserted.cas(), Flags::JSON));

@@ -1,0 +1,77 @@
+//! Salting passwords for SCRAM: the one heavy computation, done in slices so that other connections go on (SA-10).
+
+use std::time::{Duration, Instant};
+
+use super::Engine;
+use super::link::Link;
+use crate::auth::{Authenticator, PasswordHasher, SaltRequest};
+use crate::trace::debug;
+
+/// Rounds of PBKDF2 per slice: about a millisecond.
+const ROUNDS: u32 = 1024;
+/// Between slices: as short as a deadline can be that is still in the future.
+const PAUSE: Duration = Duration::from_micros(1);
+
+/// A password being salted, and the links that wait for it.
+pub(super) struct Job {
+    request: SaltRequest,
+    hasher: PasswordHasher,
+    waiting: Vec<(u32, u32)>,
+    due: Instant,
+}
+
+impl Engine {
+    /// A handshake needs the password salted so.
+    pub(super) fn salt(&mut self, index: u32, request: SaltRequest) {
+        let Authenticator::Password(login) = &self.config.authenticator else { return };
+        if let Some(salted) = self.salts.get(login, &request) {
+            // The cached value stays in zeroised memory, the connection takes what it needs of it.
+            if let Some(connection) =
+                self.links.get_mut(index as usize).and_then(|link| link.as_mut()?.connection_mut())
+            {
+                connection.salted(salted);
+            }
+            return;
+        }
+        let Some(serial) = self.link(index).map(|link| link.serial) else { return };
+        if let Some(job) = self.salting.iter_mut().find(|job| job.request == request) {
+            job.waiting.push((index, serial));
+            return;
+        }
+        debug!(iterations = request.iterations, "salting the password");
+        let hasher = PasswordHasher::new(login, &request);
+        let due = self.after(PAUSE);
+        self.salting.push(Job { request, hasher, waiting: vec![(index, serial)], due });
+    }
+
+    pub(super) fn salting_due(&self) -> Option<Instant> {
+        self.salting.first().map(|job| job.due)
+    }
+
+    /// One slice of the first job.
+    pub(super) fn salt_slice(&mut self) {
+        let now = self.now;
+        let next = self.after(PAUSE);
+        let Some(job) = self.salting.first_mut().filter(|job| job.due <= now) else { return };
+        if !job.hasher.run(ROUNDS) {
+            job.due = next;
+            return;
+        }
+        let job = self.salting.remove(0);
+        if let Some(following) = self.salting.first_mut() {
+            following.due = next;
+        }
+        let Ok(salted) = job.hasher.finish() else { return };
+        for (index, serial) in job.waiting {
+            if let Some(connection) =
+                self.link_mut(index).filter(|link| link.serial == serial).and_then(Link::connection_mut)
+            {
+                connection.salted(&salted);
+                self.work_link(index);
+            }
+        }
+        if let Authenticator::Password(login) = &self.config.authenticator {
+            self.salts.insert(login, job.request, salted);
+        }
+    }
+}
