@@ -1,12 +1,12 @@
 //! The handles: cluster, bucket, scope, collection.
 
+use std::env;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use settee::connstr::{self, Warning};
 use settee::engine::{DesiredState, Engine, EngineConfig};
-use settee::options;
 
 use crate::driver::{Driver, LoopCounters, Published};
 use crate::error::Error;
@@ -75,17 +75,15 @@ impl Cluster {
         options: ClusterOptions,
     ) -> Result<Self, Error> {
         let connstr = connstr::parse(connection_string)?;
-        let resolved = options::resolve(&connstr, options.options.clone())?;
-        let config = EngineConfig::new(&connstr, options.options, options.authenticator?)?;
-        for warning in &resolved.warnings {
-            crate::trace::warn!("connection string: {warning}");
-        }
+        let mut config = EngineConfig::new(&connstr, options.options, options.authenticator?)?;
+        config.platform = format!("({}/{}; {})", env::consts::OS, env::consts::ARCH, runtime.name());
+        let (settings, warnings) = (config.options.clone(), config.warnings.clone());
+        let default_bucket = config.default_bucket.as_deref().map(Arc::from);
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(|_| Error::NoEntropy)?;
         let engine = Engine::new(config, seed, runtime.now());
         let mailbox = Arc::new(Mailbox::default());
         let counters = Arc::new(Published::default());
-        let settings = resolved.options;
         let driver = Driver::new(
             runtime.clone(),
             engine,
@@ -100,8 +98,8 @@ impl Cluster {
                 mailbox,
                 strict_flags: options.strict_flags,
                 counters,
-                warnings: resolved.warnings,
-                default_bucket: resolved.bucket.map(Arc::from),
+                warnings,
+                default_bucket,
                 disconnect_timeout: settings.disconnect_timeout,
             }),
         })

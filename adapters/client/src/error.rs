@@ -39,8 +39,12 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Operation(error) => error.kind(),
-            Self::Configuration(_) => ErrorKind::InvalidArgument,
-            Self::ConnectionString(_) | Self::Option(_) | Self::Credentials(_) => ErrorKind::InvalidArgument,
+            Self::Configuration(error) if matches!(**error, ConfigError::FeatureNotAvailable { .. }) => {
+                ErrorKind::FeatureNotAvailable
+            }
+            Self::ConnectionString(_) | Self::Option(_) | Self::Credentials(_) | Self::Configuration(_) => {
+                ErrorKind::InvalidArgument
+            }
             Self::NoEntropy | Self::NoRuntime(_) => ErrorKind::FeatureNotAvailable,
         }
     }
@@ -82,7 +86,11 @@ impl From<AuthError> for Error {
 
 impl From<ConfigError> for Error {
     fn from(error: ConfigError) -> Self {
-        Self::Configuration(Box::new(error))
+        match error {
+            ConfigError::ConnectionString(error) => error.into(),
+            ConfigError::Option(error) => error.into(),
+            other => Self::Configuration(Box::new(other)),
+        }
     }
 }
 

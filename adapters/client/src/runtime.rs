@@ -23,6 +23,9 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// A timer that can be set again.
     type Timer: Timer;
 
+    /// Its name, which becomes part of the client's identification.
+    fn name(&self) -> &'static str;
+
     /// Opens a connection. Dropping the future gives up the dial.
     fn connect(&self, address: SocketAddr, options: SocketOptions) -> BoxFuture<io::Result<Self::Stream>>;
 

@@ -1,7 +1,7 @@
 //! `tracing`'s macros, or nothing without the feature.
 
 #[cfg(feature = "tracing")]
-pub(crate) use tracing::{debug, trace, warn};
+pub(crate) use tracing::{debug, trace};
 
 #[cfg(not(feature = "tracing"))]
 mod silent {
@@ -15,4 +15,4 @@ mod silent {
 }
 
 #[cfg(not(feature = "tracing"))]
-pub(crate) use silent::{silent as debug, silent as trace, silent as warn};
+pub(crate) use silent::{silent as debug, silent as trace};

@@ -79,6 +79,10 @@ impl Runtime for Tokio {
     type Stream = TokioStream;
     type Timer = TokioTimer;
 
+    fn name(&self) -> &'static str {
+        "tokio"
+    }
+
     fn connect(&self, address: SocketAddr, options: SocketOptions) -> BoxFuture<io::Result<TokioStream>> {
         Box::pin(async move {
             let stream = TcpStream::connect(address).await?;

@@ -32,6 +32,41 @@ async fn ten_thousand_operations_at_once() {
     assert!(turns < 10_000, "20000 operations in {turns} turns");
 }
 
+/// More than the engine takes at once: the rest waits in the driver until there is room, in order; half of them are
+/// given up while they wait.
+#[tokio::test]
+async fn operations_that_there_is_no_room_for_wait_their_turn() {
+    let (_sim, _cluster, docs) = collection().await;
+    docs.upsert("k", 1).await.unwrap();
+    let mut tasks = JoinSet::new();
+    for n in 0..80_000 {
+        let get = docs.get("k").timeout(Duration::from_secs(60)).into_future();
+        let aborted = tasks.spawn(get);
+        if n >= 66_000 && n % 2 == 0 {
+            // Aborted after its first poll, when the whole crowd has been handed in.
+            let second = docs.get("k").timeout(Duration::from_secs(60)).into_future();
+            tasks.spawn(async move {
+                aborted.abort();
+                second.await
+            });
+        }
+    }
+    let (mut done, mut cancelled) = (0, 0);
+    while let Some(result) = tasks.join_next().await {
+        match result {
+            Ok(read) => {
+                assert_eq!(read.unwrap().content_as::<u8>().unwrap(), 1);
+                done += 1;
+            }
+            Err(error) => {
+                assert!(error.is_cancelled());
+                cancelled += 1;
+            }
+        }
+    }
+    assert_eq!((done, cancelled), (80_000, 7_000));
+}
+
 #[tokio::test]
 async fn futures_of_one_task_coalesce_too() {
     let (_sim, cluster, docs) = collection().await;

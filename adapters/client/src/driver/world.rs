@@ -1,0 +1,229 @@
+//! The driver's dealings with sockets and the resolver, and with what the engine says about them.
+
+use std::io;
+use std::mem;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use settee::engine::{ConnId, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Output};
+
+use super::Driver;
+use super::link::Link;
+use crate::mailbox::{Signal, Source};
+use crate::runtime::{BoxFuture, Runtime, SocketOptions};
+
+/// Reads of one connection in one turn.
+const READS_PER_TURN: usize = 4;
+/// How often one turn goes around engine, writes and due timers.
+const ROUNDS_PER_TURN: usize = 32;
+
+/// A question to the resolver, under way.
+pub(super) struct LookupTask {
+    lookup: LookupId,
+    answer: BoxFuture<io::Result<Vec<IpAddr>>>,
+    signal: Arc<Signal>,
+    waker: Waker,
+}
+
+impl<R: Runtime> Driver<R> {
+    pub(super) fn serve_link(&mut self, index: usize, now: Instant) {
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else { return };
+        let conn = link.conn;
+        link.begin();
+        if link.is_dialing() {
+            match link.poll_dial() {
+                Poll::Pending => return,
+                Poll::Ready(Ok(())) => self.engine.handle_input(Input::Connected { conn }, now),
+                Poll::Ready(Err(error)) => return self.lose(index, LinkError::from(&error), now),
+            }
+        }
+        if link.wants_write {
+            self.writes.push(index);
+        }
+        for _ in 0..READS_PER_TURN {
+            match link.poll_read(&mut self.buffer) {
+                Poll::Pending => return,
+                Poll::Ready(Ok(0)) => return self.lose(index, LinkError::Closed, now),
+                Poll::Ready(Ok(len)) => {
+                    self.counters.reads += 1;
+                    let data = self.buffer.get(..len).unwrap_or_default();
+                    self.engine.handle_input(Input::Received { conn, data }, now);
+                }
+                Poll::Ready(Err(error)) if may_go_on(&error) => {}
+                Poll::Ready(Err(error)) => return self.lose(index, LinkError::from(&error), now),
+            }
+        }
+        self.again.push(Source::Link(index));
+    }
+
+    fn write_links(&mut self, now: Instant) {
+        let mut writes = mem::take(&mut self.writes);
+        for index in writes.drain(..) {
+            let Some(link) =
+                self.links.get_mut(index).and_then(Option::as_mut).filter(|link| link.may_write())
+            else {
+                continue;
+            };
+            let conn = link.conn;
+            match link.poll_write(self.engine.transmit(conn)) {
+                Poll::Pending | Poll::Ready(Ok(None)) => {}
+                Poll::Ready(Ok(Some(len))) => {
+                    self.counters.writes += 1;
+                    // The engine asks again for what is left.
+                    link.wants_write = false;
+                    self.engine.handle_input(Input::Written { conn, len }, now);
+                }
+                Poll::Ready(Err(error)) if may_go_on(&error) => self.again.push(Source::Link(index)),
+                Poll::Ready(Err(error)) => self.lose(index, LinkError::from(&error), now),
+            }
+        }
+        // Nothing was pushed meanwhile: `settle` alone asks for writes.
+        self.writes = writes;
+    }
+
+    fn lose(&mut self, index: usize, why: LinkError, now: Instant) {
+        if let Some(link) = self.links.get_mut(index).and_then(Option::take) {
+            self.engine.handle_input(Input::Lost { conn: link.conn, why }, now);
+        }
+    }
+
+    pub(super) fn serve_lookup(&mut self, place: usize, now: Instant) {
+        let Some(task) = self.lookups.get_mut(place).and_then(Option::as_mut) else { return };
+        task.signal.clear();
+        let Poll::Ready(answer) = task.answer.as_mut().poll(&mut Context::from_waker(&task.waker)) else {
+            return;
+        };
+        let lookup = task.lookup;
+        if let Some(task) = self.lookups.get_mut(place) {
+            *task = None;
+        }
+        let answer = match &answer {
+            Ok(addresses) if addresses.is_empty() => Err(LookupError::NotFound),
+            Ok(addresses) => Ok(addresses.as_slice()),
+            Err(error) => Err(lookup_error(error)),
+        };
+        self.engine.handle_input(Input::LookedUp { lookup, answer }, now);
+    }
+
+    /// Does what the engine says until it waits for something that has not come yet.
+    pub(super) fn settle(&mut self, now: Instant) {
+        for _ in 0..ROUNDS_PER_TURN {
+            self.wait = self.drain();
+            if self.wait.is_some_and(|at| at <= now) {
+                self.engine.handle_timeout(now);
+            } else if !self.full && !self.backlog.is_empty() {
+                self.submit_backlog(now);
+            } else if !self.writes.is_empty() {
+                self.write_links(now);
+            } else {
+                return;
+            }
+        }
+        // Still busy: go on in the next turn, for which any source will do.
+        self.wait = self.drain();
+        self.again.push(Source::Timer);
+    }
+
+    fn drain(&mut self) -> Option<Instant> {
+        loop {
+            match self.engine.poll_output() {
+                Output::Connect(dial) => self.dial(dial),
+                Output::Disconnect(conn) => self.hang_up(conn),
+                Output::Transmit(conn) => self.want_write(conn),
+                Output::Lookup(lookup) => self.look_up(lookup),
+                Output::Event(event) => self.deliver(event),
+                Output::Wait(at) => return at,
+                other => crate::trace::debug!("an output that this driver does not know: {other:?}"),
+            }
+        }
+    }
+
+    fn dial(&mut self, dial: Dial) {
+        let options = SocketOptions::new(dial.nodelay, dial.keepalive);
+        let link = Link::new(dial.conn, self.runtime.connect(dial.address, options), &self.mailbox);
+        let index = dial.conn.index();
+        if self.links.len() <= index {
+            self.links.resize_with(index + 1, || None);
+        }
+        if let Some(place) = self.links.get_mut(index) {
+            *place = Some(link);
+        }
+        self.again.push(Source::Link(index));
+    }
+
+    fn hang_up(&mut self, conn: ConnId) {
+        if let Some(place) = self.links.get_mut(conn.index()) {
+            place.take_if(|link| link.conn == conn);
+        }
+    }
+
+    fn want_write(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get_mut(conn.index()).and_then(Option::as_mut) else { return };
+        if link.conn == conn {
+            link.wants_write = true;
+            if link.may_write() {
+                self.writes.push(conn.index());
+            }
+        }
+    }
+
+    fn look_up(&mut self, lookup: Lookup) {
+        let answer = self.runtime.lookup(lookup.name);
+        let place = self.lookups.iter().position(Option::is_none).unwrap_or(self.lookups.len());
+        let signal = Signal::new(&self.mailbox, Source::Lookup(place));
+        let waker = Waker::from(Arc::clone(&signal));
+        let task = Some(LookupTask { lookup: lookup.lookup, answer, signal, waker });
+        match self.lookups.get_mut(place) {
+            Some(free) => *free = task,
+            None => self.lookups.push(task),
+        }
+        self.again.push(Source::Lookup(place));
+    }
+
+    fn deliver(&mut self, event: Event) {
+        match event {
+            Event::Completed { op, result } => {
+                if let Some(slot) = self.table.remove(op) {
+                    self.expected = self.expected.saturating_add(1);
+                    slot.complete(result);
+                }
+            }
+            Event::Writable => self.full = false,
+            Event::Orphan(orphan) => crate::trace::debug!("an answer that nobody waits for: {orphan:?}"),
+            Event::MapChanged(map) => crate::trace::trace!("a newer cluster map: {map:?}"),
+            Event::Closed => self.release_closers(),
+            other => crate::trace::debug!("an event that this driver does not know: {other:?}"),
+        }
+    }
+}
+
+/// The errors that say nothing about the connection.
+fn may_go_on(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}
+
+/// The standard library gives a resolver's answer as text only; these are the words of the common C libraries and of
+/// Windows for a name without addresses.
+pub(super) fn lookup_error(error: &io::Error) -> LookupError {
+    const NOT_FOUND: [&str; 5] = [
+        "not known",
+        "does not resolve",
+        "No such host",
+        "No address associated",
+        "no data of the requested type",
+    ];
+    match error.kind() {
+        io::ErrorKind::TimedOut => LookupError::TimedOut,
+        io::ErrorKind::NotFound => LookupError::NotFound,
+        _ => {
+            let text = error.to_string();
+            if NOT_FOUND.iter().any(|words| text.contains(words)) {
+                LookupError::NotFound
+            } else {
+                LookupError::Failed
+            }
+        }
+    }
+}
