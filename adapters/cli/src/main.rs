@@ -5,14 +5,19 @@
 
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod bench;
 mod completions;
+mod connection;
 mod decode;
 mod explain;
 mod failure;
+mod get;
 mod hex;
 mod map;
+mod rm;
 mod serve;
+mod set;
 mod terminal;
 
 use std::io::Write as _;
@@ -48,6 +53,9 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Serve(serve::Args),
+    Get(get::Args),
+    Set(set::Args),
+    Rm(rm::Args),
     Explain(explain::Args),
     Map(map::Args),
     Decode(decode::Args),
@@ -58,6 +66,9 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Serve(args) => serve::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Set(args) => set::run(&args),
+        Command::Rm(args) => rm::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Decode(args) => decode::run(&args),

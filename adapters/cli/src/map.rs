@@ -103,11 +103,8 @@ struct View {
 
 impl Client {
     fn new(args: &Args) -> Result<Self, Failure> {
-        let mut seeds = args
-            .seeds
-            .iter()
-            .map(|text| read_seed(text, args.tls))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut seeds =
+            args.seeds.iter().map(|text| read_seed(text, args.tls)).collect::<Result<Vec<_>, _>>()?;
         if let Some(host) = args.host.as_ref().filter(|_| seeds.is_empty()) {
             let (kv, mgmt) = (Service::Kv.default_port(args.tls), Service::Mgmt.default_port(args.tls));
             seeds.push(SeedAddr { host: host.clone(), kv: Some(kv), mgmt: Some(mgmt) });
@@ -170,7 +167,8 @@ fn read_seed(text: &str, tls: bool) -> Result<SeedAddr, Failure> {
     let (host, port) = match text.rsplit_once(':') {
         Some((host, port)) if !host.is_empty() && !port.ends_with(']') => {
             let port = port.parse::<u16>().ok().filter(|port| *port > 0);
-            let port = port.ok_or_else(|| Failure::usage(format!("--seed {text:?}: a port is 1 to 65535")))?;
+            let port =
+                port.ok_or_else(|| Failure::usage(format!("--seed {text:?}: a port is 1 to 65535")))?;
             (host, Some(port))
         }
         _ => (text, None),
@@ -186,7 +184,10 @@ fn read_seed(text: &str, tls: bool) -> Result<SeedAddr, Failure> {
 fn read_input(file: &Path) -> Result<Vec<u8>, Failure> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map_err(|error| Failure::no(format!("standard input: {error}")))?;
+        io::stdin()
+            .lock()
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::no(format!("standard input: {error}")))?;
         return Ok(bytes);
     }
     std::fs::read(file).map_err(|error| Failure::no(format!("{}: {error}", file.display())))

@@ -41,10 +41,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let mut builder = SimCluster::builder()
-        .nodes(args.nodes)
-        .bucket(&args.bucket)
-        .user(&args.username, &args.password);
+    let mut builder =
+        SimCluster::builder().nodes(args.nodes).bucket(&args.bucket).user(&args.username, &args.password);
     if args.port != 0 {
         builder = builder.port(args.port);
     }

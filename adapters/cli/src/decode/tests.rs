@@ -23,7 +23,10 @@ fn frames_follow_each_other() {
     assert_eq!(fault, None);
     assert_eq!((frames[0].0, frames[1].0), (0, 29));
     assert_eq!(frames[0].1["fields"]["key"], "hello");
-    assert_eq!((frames[1].1["kind"].as_str(), frames[1].1["status"].as_str()), (Some("client_response"), Some("0x0001")));
+    assert_eq!(
+        (frames[1].1["kind"].as_str(), frames[1].1["status"].as_str()),
+        (Some("client_response"), Some("0x0001"))
+    );
 }
 
 #[test]

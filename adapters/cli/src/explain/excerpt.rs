@@ -18,17 +18,18 @@ const WIDTH: usize = 60;
 /// `secret` also nothing from the place on.
 pub(super) fn around(text: &str, offset: usize, secret: bool) -> Excerpt {
     let offset = floor(text, offset);
-    let query = text.find('?').map_or(text.len(), |at| at + 1);
-    let (start, end) = if offset < query {
-        (0, text.find('?').unwrap_or(text.len()))
-    } else {
-        let before = text.get(query..offset).unwrap_or_default();
-        let start = query + before.rfind('&').map_or(0, |at| at + 1);
-        let end = text.get(offset..).and_then(|rest| rest.find('&')).map_or(text.len(), |at| offset + at);
-        (start, end)
+    let (start, end) = match text.find('?') {
+        Some(mark) if offset > mark => {
+            let before = text.get(mark..offset).unwrap_or_default();
+            let start = mark + before.rfind('&').unwrap_or(0) + 1;
+            let end = text.get(offset..).and_then(|rest| rest.find('&')).map_or(text.len(), |at| offset + at);
+            (start, end)
+        }
+        Some(mark) => (0, mark),
+        None => (0, text.len()),
     };
     // Credentials may stand before any `@`, wherever it is.
-    let hidden = text.rfind('@').map_or(0, |at| at + 1).max(if secret { usize::MAX } else { 0 });
+    let hidden = if secret { text.len() } else { text.rfind('@').map_or(0, |at| at + 1) };
     let show = |from: usize, to: usize| -> String {
         let masked = floor(text, hidden).clamp(from, to);
         let shown = text.get(masked..to).unwrap_or_default();

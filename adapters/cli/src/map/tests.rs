@@ -15,7 +15,7 @@ fn client(line: &[&str]) -> Client {
 
 /// Two nodes, both with an external address, two vbuckets.
 pub(super) const MAP: &str = r#"{
-    "rev": 7, "revEpoch": 2, "name": "travel", "uuid": "aa", "bucketType": "membase",
+    "rev": 7, "revEpoch": 2, "nodeLocator": "vbucket", "name": "travel", "uuid": "aa", "bucketType": "membase",
     "bucketCapabilities": ["collections"],
     "nodesExt": [
         {"hostname": "10.0.0.1", "thisNode": true, "services": {"kv": 11210, "kvSSL": 11207, "mgmt": 8091},
@@ -55,15 +55,29 @@ fn the_report_has_the_fields_of_the_fixtures() {
     let view = client.read(MAP.as_bytes()).unwrap();
     let report = client.report(&view, &["hello".to_owned()]);
     for field in [
-        "accept", "kind", "rev", "rev_epoch", "this_node_index", "alternate_networks", "bucket", "vbuckets", "nodes",
-        "keys", "warnings", "network", "endpoints",
+        "accept",
+        "kind",
+        "rev",
+        "rev_epoch",
+        "this_node_index",
+        "alternate_networks",
+        "bucket",
+        "vbuckets",
+        "nodes",
+        "keys",
+        "warnings",
+        "network",
+        "endpoints",
     ] {
         assert!(!report[field].is_null(), "{field} of {report}");
     }
     assert_eq!(report["keys"][0]["vbucket"], 0);
-    assert_eq!(report["endpoints"][1], json!({
-        "i": 1, "host": "10.0.0.2", "kv": 11210, "mgmt": 8091, "serves_bucket": true
-    }));
+    assert_eq!(
+        report["endpoints"][1],
+        json!({
+            "i": 1, "host": "10.0.0.2", "kv": 11210, "mgmt": 8091, "serves_bucket": true
+        })
+    );
 }
 
 #[test]
@@ -85,7 +99,10 @@ fn maps_are_separated_by_four_newlines() {
 #[test]
 fn seeds_have_a_host_and_perhaps_a_port() {
     let seed = |text| read_seed(text, true);
-    assert_eq!(seed("[::1]:9000").unwrap(), SeedAddr { host: "::1".into(), kv: Some(9000), mgmt: Some(9000) });
+    assert_eq!(
+        seed("[::1]:9000").unwrap(),
+        SeedAddr { host: "::1".into(), kv: Some(9000), mgmt: Some(9000) }
+    );
     assert_eq!(seed("[::1]").unwrap().kv, Some(11207));
     assert_eq!(seed("H").unwrap(), SeedAddr { host: "h".into(), kv: Some(11207), mgmt: Some(18091) });
     for wrong in ["h:0", "h:x", "", "a,b", "h:99999"] {

@@ -13,9 +13,8 @@ pub(super) fn write_refusal(out: &mut impl Write, error: &MapError, colours: Col
 
 /// Writes what [`settee::map::report`] and the choice of network say.
 pub(super) fn write(out: &mut impl Write, report: &Value, colours: Colours) -> io::Result<()> {
-    let mut row = |name: &str, value: &str| {
-        writeln!(out, "{}{}", colours.bold(&format!("{name:<10}")), visible(value))
-    };
+    let mut row =
+        |name: &str, value: &str| writeln!(out, "{}{}", colours.bold(&format!("{name:<10}")), visible(value));
     let version = match &report["rev_epoch"] {
         Value::Null => word(&report["rev"]),
         epoch => format!("{} of epoch {}", word(&report["rev"]), word(epoch)),
