@@ -32,10 +32,12 @@ const LISTENERS: usize = usize::MAX / 2;
 /// Hands a result to the caller who waits for it.
 type Reply = Box<dyn FnOnce()>;
 
+type Run = Box<dyn FnOnce(&mut Cluster, Instant) -> Reply + Send>;
+
 /// What the handle asks of the loop.
 enum Command {
     /// Run this on the cluster; what it returns is to be called when the loop has followed the change.
-    Run(Box<dyn FnOnce(&mut Cluster, Instant) -> Reply + Send>),
+    Run(Run),
     /// Keep this socket for the node that will have its port.
     Keep(std::net::TcpListener),
 }
