@@ -479,15 +479,15 @@ fn a_connection_without_a_bucket_is_taken_over_by_the_first() {
 
 #[test]
 fn boot_25_lost_connections_are_dialled_at_once_then_after_32_ms_to_200_ms_then_longer() {
-    let mut client = Client::connected(1);
+    let mut client = Client::connected(2);
     client.run_for(secs(6));
-    client.world.net.set_reachability(node(0), Reachability::Refuse);
-    client.world.net.cut_all(node(0));
+    client.world.net.set_reachability(node(1), Reachability::Refuse);
+    client.world.net.cut_all(node(1));
     let lost = client.world.elapsed();
-    let times = client.dial_times(Some(node(0)), secs(60));
-    assert_eq!(times[0], lost, "at once");
-    // A refusal takes one millisecond.
-    let pauses: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0] - ms(1)).collect();
+    let times = client.dial_times(Some(node(1)), secs(60));
+    // Looking up the node's name takes a millisecond, being refused another.
+    assert_eq!(times[0], lost + ms(1), "at once");
+    let pauses: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0] - ms(2)).collect();
     let near = |pause: Duration, expected: u64| {
         let (pause, expected) = (pause.as_secs_f64(), Duration::from_millis(expected).as_secs_f64());
         assert!((expected * 0.749..=expected * 1.251).contains(&pause), "{pause} for {expected}");
@@ -500,7 +500,7 @@ fn boot_25_lost_connections_are_dialled_at_once_then_after_32_ms_to_200_ms_then_
     let longest = client.engine().config().options.server_wait_backoff;
     assert!(!late.is_empty());
     for pause in late {
-        near(pause - ms(1), longest.as_millis() as u64);
+        near(pause - ms(2), longest.as_millis() as u64);
     }
     assert!(times.len() < 75, "{}", times.len());
 }
@@ -519,7 +519,7 @@ fn boot_25_pauses_start_anew_once_a_connection_has_served_for_5_s() {
         client.world.net.cut_all(node(0));
         let lost = client.world.elapsed();
         let times = client.dial_times(Some(node(0)), ms(300));
-        assert_eq!(times[0] == lost, first, "after {served:?} of service");
+        assert_eq!(times[0] == lost + ms(1), first, "after {served:?} of service: {times:?}");
     }
 }
 
@@ -551,14 +551,14 @@ fn h16_accept_and_close_for_an_hour_is_no_connection_storm() {
     client.world.net.cut_all(node(0));
     client.run_for(secs(60));
     let first = client.world.dialled().count();
-    assert!(first < 100, "{first} in the first minute");
+    assert!(first < 120, "{first} in the first minute");
     client.run_for(secs(3540));
     let per_minute = (client.world.dialled().count() - first) / 59;
     assert!(per_minute <= 60, "{per_minute} per minute");
     client.cluster().clear_rules();
     let better = client.now();
     client.online();
-    assert!(client.now() - better < ms(1500), "{:?}", client.now() - better);
+    assert!(client.now() - better < ms(4096 * 5 / 4 + 100), "{:?}", client.now() - better);
 }
 
 #[test]

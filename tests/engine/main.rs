@@ -6,3 +6,7 @@
 mod bootstrap;
 mod common;
 mod contract;
+mod hostile;
+mod maps;
+mod oddities;
+mod recovery;
