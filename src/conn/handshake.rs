@@ -398,6 +398,15 @@ impl Handshake {
         self.authenticated && self.outstanding == 0 && self.to_send.is_empty()
     }
 
+    /// Every step is behind it, whichever of them there were.
+    pub(super) const fn finish(&mut self) {
+        self.stage = Stage::Map;
+    }
+
+    pub(super) const fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
     pub(super) const fn is_bound(&self) -> bool {
         self.bound
     }

@@ -393,6 +393,14 @@ impl<T: Copy> Connection<T> {
         self.state.handshake.stage()
     }
 
+    /// Whether the peer, which accepted the credentials but has no errors with a text, may end the handshake to say
+    /// that a privilege is missing (BOOT-1).
+    pub fn is_unexplained(&self) -> bool {
+        self.state.phase == Phase::Handshake
+            && self.state.handshake.is_authenticated()
+            && !self.state.features.contains(Feature::XERROR)
+    }
+
     /// Requests that wait for an answer, and requests given up whose answer may still come.
     pub fn in_flight(&self) -> (usize, usize) {
         (self.state.inflight.live(), self.state.inflight.given_up())
@@ -545,6 +553,7 @@ impl<T: Copy> State<T> {
             Ok(()) => {
                 self.features = self.handshake.features();
                 if self.handshake.is_done() {
+                    self.handshake.finish();
                     self.phase = Phase::Ready;
                     self.events.push_back(ConnEvent::Ready { bound: self.handshake.is_bound() });
                 }

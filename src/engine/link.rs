@@ -85,6 +85,14 @@ pub(super) struct Failure {
     pub(super) text: String,
 }
 
+impl Failure {
+    /// Whether the node said no to the bucket; a connection that was lost about then is no such word.
+    pub(super) const fn refuses_bucket(&self) -> bool {
+        matches!(self.stage, Stage::Bucket)
+            && !matches!(self.kind, ErrorKind::UnambiguousTimeout | ErrorKind::DecodingFailure)
+    }
+}
+
 /// Pauses between dials (BOOT-25).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backoff {
@@ -475,7 +483,10 @@ impl Engine {
             Phase::Live { connection, .. } => {
                 let stage = connection.stage();
                 debug!(%conn, %why, "connection lost");
-                let text = why.to_string();
+                let mut text = why.to_string();
+                if connection.is_unexplained() {
+                    text.push_str(": probable lack of privilege, which a node without XERROR reports so");
+                }
                 self.fail_link(index, Failure { stage, kind: ErrorKind::UnambiguousTimeout, text });
             }
             Phase::Waiting { .. } | Phase::Resolving { .. } => {}
@@ -657,7 +668,7 @@ impl Engine {
         let longest = self.config.options.server_wait_backoff;
         let Some(link) = self.link_mut(index) else { return };
         debug!(endpoint = %link.endpoint, stage = %failure.stage, text = %failure.text, "link failed");
-        let bucket_refused = failure.stage == Stage::Bucket;
+        let bucket_refused = failure.refuses_bucket();
         link.last_failure = Some(failure.clone());
         link.config_retry = None;
         let role = link.role;

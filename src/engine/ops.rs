@@ -769,7 +769,7 @@ impl Engine {
 
     /// The end of an operation.
     pub(super) fn complete(&mut self, id: OpId, result: Result<Response, OpError>) {
-        if self.ops.remove(id).is_none() {
+        if !self.ops.remove(id) {
             return;
         }
         self.deadlines.clear(id.slot);

@@ -10,7 +10,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::figures::{Errors, Figures, Watch};
 use super::histogram::Histogram;
-use super::workload::{self, Numbers};
+use super::workload;
 use super::{Args, Mix};
 use crate::connection;
 use crate::failure::Failure;
@@ -70,7 +70,7 @@ impl Work {
         }
     }
 
-    async fn operate(&self, number: u64, key: &str) -> Result<(), String> {
+    async fn operate(&self, number: u32, key: &str) -> Result<(), String> {
         let is_write = match self.mix {
             Mix::Get => false,
             Mix::Set => true,
@@ -120,11 +120,12 @@ async fn measure(work: &Arc<Work>, args: &Args) -> Result<Figures, Failure> {
     let progress = Progress::new();
     let watch = Watch::start()?;
     let end = Instant::now() + args.seconds;
+    let turns: Vec<Arc<AtomicU32>> = (0..args.threads).map(|_| Arc::default()).collect();
     let tasks: Vec<_> = (0..args.in_flight)
-        .zip(latencies.iter().cycle())
-        .map(|(number, latencies)| {
+        .zip(latencies.iter().zip(&turns).cycle())
+        .map(|(_, (latencies, turn))| {
             let (work, latencies, errors) = (Arc::clone(work), Arc::clone(latencies), Arc::clone(&errors));
-            tokio::spawn(worker(work, Numbers::new(number), end, latencies, errors))
+            tokio::spawn(worker(work, Arc::clone(turn), end, latencies, errors))
         })
         .collect();
     let all = async {
@@ -149,10 +150,11 @@ async fn measure(work: &Arc<Work>, args: &Args) -> Result<Figures, Failure> {
     watch.stop(sum, errors)
 }
 
-/// One operation after the other until the end: the time from one completion to the next is the latency.
+/// One operation after the other until the end: the time from one completion to the next is the latency. The workers
+/// of a thread take the keys in turn, as the floor does: neither is measured by how its key table suits the cache.
 async fn worker(
     work: Arc<Work>,
-    mut numbers: Numbers,
+    turn: Arc<AtomicU32>,
     end: Instant,
     latencies: Arc<Histogram>,
     errors: Arc<Mutex<Errors>>,
@@ -160,8 +162,11 @@ async fn worker(
     let count = u32::try_from(work.keys.len()).unwrap_or(u32::MAX);
     let mut submitted = Instant::now();
     while submitted < end {
-        let Some(key) = work.keys.get(numbers.below(count) as usize) else { return };
-        let outcome = work.operate(numbers.next() >> 32, key).await;
+        let number = turn.fetch_add(1, Ordering::Relaxed);
+        let Some(key) = number.checked_rem(count).and_then(|index| work.keys.get(index as usize)) else {
+            return;
+        };
+        let outcome = work.operate(number, key).await;
         let completed = Instant::now();
         match outcome {
             Ok(()) => latencies.record(completed.saturating_duration_since(submitted), 1),

@@ -24,12 +24,6 @@ impl Numbers {
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
     }
-
-    /// A number below `bound`.
-    pub(super) const fn below(&mut self, bound: u32) -> u32 {
-        // The high half of the product is below the bound.
-        (((self.next() >> 32) * bound as u64) >> 32) as u32
-    }
 }
 
 /// Random bytes.
@@ -62,14 +56,5 @@ mod tests {
         let mut counts = [0u32; 256];
         value.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
         assert!(counts.iter().all(|count| (150..400).contains(count)), "{counts:?}");
-    }
-
-    #[test]
-    fn numbers_stay_below_their_bound_and_reach_it() {
-        let mut numbers = Numbers::new(0);
-        let mut seen = [false; 10];
-        (0..1000).for_each(|_| seen[numbers.below(10) as usize] = true);
-        assert_eq!(seen, [true; 10]);
-        assert_eq!(numbers.below(1), 0);
     }
 }
