@@ -131,8 +131,11 @@ pub(crate) fn current_thread() -> Result<tokio::runtime::Runtime, Failure> {
 pub(crate) async fn connect(connection_string: &str, login: &Login) -> Result<Cluster, Failure> {
     let authenticator = PasswordAuthenticator::new(login.username.as_str(), login.password.as_str());
     let options = ClusterOptions::new(authenticator);
-    let cluster =
-        settee_tokio::connect(connection_string, options).await.map_err(|error| connect_failure(&error))?;
+    let progress = terminal::Progress::new();
+    progress.show("connecting ...");
+    let cluster = settee_tokio::connect(connection_string, options).await;
+    drop(progress);
+    let cluster = cluster.map_err(|error| connect_failure(&error))?;
     let colours = terminal::stderr_colours();
     for warning in cluster.warnings() {
         // A warning that nobody can read stops nothing.
@@ -153,10 +156,10 @@ fn connect_failure(error: &Error) -> Failure {
         }
         Error::Operation(_) => {
             let failure = Failure::no_connection(error);
-            match error.kind() {
+            match most_specific(error) {
                 ErrorKind::AuthenticationFailure => failure.hint(CREDENTIALS),
                 ErrorKind::BucketNotFound => failure.hint(BUCKET),
-                _ => failure.hint("is a cluster there? settee serve starts a simulated one"),
+                _ => failure,
             }
         }
         _ => Failure::no_connection(error),
@@ -166,9 +169,14 @@ fn connect_failure(error: &Error) -> Failure {
 const CREDENTIALS: &str = "give the credentials with -u and SETTEE_PASSWORD (or -p)";
 const BUCKET: &str = "name a bucket of this cluster with --bucket";
 
+/// What went wrong; of a time-out, what the operation was waiting for.
+fn most_specific(error: &Error) -> ErrorKind {
+    error.context().and_then(|context| context.cause).unwrap_or_else(|| error.kind())
+}
+
 fn operation_failure(error: &Error, is_embedded: bool) -> Failure {
     let failure = Failure::no(error);
-    match error.kind() {
+    match most_specific(error) {
         ErrorKind::DocumentNotFound if is_embedded => failure
             .hint("the embedded cluster begins empty: give the connection string of another one with -c"),
         ErrorKind::AuthenticationFailure => failure.hint(CREDENTIALS),

@@ -9,7 +9,8 @@ const EXAMPLES: &str = "\
 Examples:
   settee get -c couchbase://127.0.0.1 greeting
   settee get couchbase://127.0.0.1 greeting            the same
-  settee get couchbases://db.example.com/travel airline_10 -u app --collection inventory.airline --meta
+  settee get couchbases://db.example.com/travel airline_10 -u app --collection inventory.airline
+  settee get -c couchbase://127.0.0.1 greeting --meta
   export SETTEE_CONNSTR=couchbase://127.0.0.1 SETTEE_USERNAME=app SETTEE_PASSWORD=secret
   settee get greeting
 
