@@ -8,6 +8,7 @@
     clippy::disallowed_methods,
     clippy::disallowed_types,
     clippy::unwrap_used,
+    clippy::unwrap_in_result,
     reason = "a test that talks to real programs, and its helpers: what fails here is to panic"
 )]
 
