@@ -94,6 +94,8 @@ pub(super) struct Tracker {
     round_pause: Duration,
     without_version: bool,
     misrouted: u32,
+    /// A fetch was due while no node could be asked.
+    missed: bool,
 }
 
 impl Engine {
@@ -362,6 +364,9 @@ impl Engine {
         if self.scope(scope).tracker.next_poll.is_none() {
             self.restart_poll(scope);
         }
+        if std::mem::take(&mut self.scope_mut(scope).tracker.missed) {
+            self.suspect_map(scope);
+        }
         if let ScopeId::Bucket(bucket) = scope {
             self.buckets[bucket as usize].dark_since = None;
             self.resolve_waiting_collections(bucket);
@@ -621,7 +626,9 @@ impl Engine {
         self.restart_poll(scope);
         let serving = self.serving_links(scope);
         if serving.is_empty() {
-            self.scope_mut(scope).tracker.wanted = None;
+            let tracker = &mut self.scope_mut(scope).tracker;
+            tracker.wanted = None;
+            tracker.missed = true;
             self.on_dark(scope);
             return;
         }
