@@ -10,3 +10,4 @@ mod hostile;
 mod maps;
 mod oddities;
 mod recovery;
+mod script;

@@ -113,18 +113,16 @@ fn re_3_an_empty_body_obliges_to_fetch_the_map() {
     client.run_for(secs(1));
     let key = client.key_on(0);
     client.put(&key, b"1");
-    let fetches = client.cluster().requests_everywhere(Opcode::GET_CLUSTER_CONFIG);
+    let fetches =
+        |client: &mut Client, index| client.cluster().requests(NodeId(index), Opcode::GET_CLUSTER_CONFIG);
+    let before = [fetches(&mut client, 0), fetches(&mut client, 1)];
     let rule = Rule::new(Opcode::GET, Action::Status(Status::NOT_MY_VBUCKET)).times(1);
     client.cluster().add_rule(NodeId(0), rule);
     let (outcome, took) = timed(&mut client, &key, OpKind::Get);
     assert_eq!(value(&outcome), b"1");
     assert!(took <= ms(3), "{took:?}");
-    assert_eq!(client.cluster().requests_everywhere(Opcode::GET_CLUSTER_CONFIG), fetches + 1);
-    assert_eq!(
-        client.cluster().requests(NodeId(0), Opcode::GET_CLUSTER_CONFIG),
-        fetches + 1,
-        "the one that answered"
-    );
+    let after = [fetches(&mut client, 0), fetches(&mut client, 1)];
+    assert_eq!(after, [before[0] + 1, before[1]], "the node that answered is asked");
 }
 
 #[test]
@@ -546,9 +544,7 @@ fn co_2_after_a_bucket_was_created_anew_ids_are_looked_up_again() {
     client.cluster().add_bucket("default");
     client.cluster().add_collection("default", "other", "thing");
     client.cluster().add_collection("default", "inventory", "hotel");
-    client.world.record();
-    client.run_for(secs(15));
-    println!("{:#?}", client.world.transcript());
+    client.run_for(secs(1));
     assert!(client.set("k", "2").is_ok());
     let found = client.cluster().document("default", "inventory", "hotel", b"k");
     assert_eq!(found.as_deref(), Some(&b"2"[..]));
