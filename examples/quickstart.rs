@@ -3,6 +3,8 @@
 //! `cargo run --example quickstart` brings its own cluster, simulated in this process: no server is needed, nothing is
 //! kept. With a real one: `cargo run --example quickstart -- couchbase://db.example.com USER PASSWORD BUCKET`.
 
+#![allow(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +23,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (_simulated, connection_string, user, password, bucket) = match &arguments[..] {
         [] => {
             let cluster = settee_sim::SimCluster::start()?;
-            let (string, user, password) = (cluster.connection_string(), cluster.username(), cluster.password());
+            let (string, user, password) =
+                (cluster.connection_string(), cluster.username(), cluster.password());
             let (user, password) = (user.to_owned(), password.to_owned());
             (Some(cluster), string, user, password, "default".to_owned())
         }
@@ -59,7 +62,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("airline_10 has {} aircraft, durably, CAS {}", airline.fleet, replaced.cas());
     let outdated = airlines.replace("airline_10", &airline).cas(document.cas()).await;
     match outdated {
-        Err(error) if error.kind() == ErrorKind::CasMismatch => println!("the old CAS is refused: {}", error.kind()),
+        Err(error) if error.kind() == ErrorKind::CasMismatch => {
+            println!("the old CAS is refused: {}", error.kind())
+        }
         other => println!("unexpected: {other:?}"),
     }
 

@@ -39,15 +39,22 @@ impl Watch {
 
     /// Ends it.
     pub(super) fn stop(self, latencies: Histogram, errors: Errors) -> Result<Figures, Failure> {
-        Ok(Figures { elapsed: self.began.elapsed(), cpu: cpu_time()?.saturating_sub(self.cpu), latencies, errors })
+        Ok(Figures {
+            elapsed: self.began.elapsed(),
+            cpu: cpu_time()?.saturating_sub(self.cpu),
+            latencies,
+            errors,
+        })
     }
 }
 
 /// The process's user and system time so far.
 fn cpu_time() -> Result<Duration, Failure> {
-    let usage = getrusage(UsageWho::RUSAGE_SELF).map_err(|error| Failure::no(format!("getrusage: {error}")))?;
+    let usage =
+        getrusage(UsageWho::RUSAGE_SELF).map_err(|error| Failure::no(format!("getrusage: {error}")))?;
     let duration = |time: TimeVal| {
-        Duration::from_secs(time.tv_sec().unsigned_abs()) + Duration::from_micros(time.tv_usec().unsigned_abs())
+        Duration::from_secs(time.tv_sec().unsigned_abs())
+            + Duration::from_micros(time.tv_usec().unsigned_abs())
     };
     Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
