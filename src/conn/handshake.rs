@@ -16,7 +16,7 @@ use crate::auth::{
 };
 use crate::engine::Stage;
 use crate::error::ErrorKind;
-use crate::wire::{ErrorBody, FeatureSet, Opcode, Status};
+use crate::wire::{ErrorBody, Feature, FeatureSet, Opcode, Status};
 
 /// Highest version of the error map that this crate understands.
 const ERROR_MAP_VERSION: u16 = 2;
@@ -44,6 +44,9 @@ pub struct Settings {
     pub bucket: Option<String>,
     /// Whether to ask for the cluster map in the same flight (R-BOOT-6).
     pub fetch_config: bool,
+    /// The version of the map that is known, epoch and revision: the node is asked for a newer one, which has to wait
+    /// for the answer to HELLO, and only if it takes such a version (R-BOOT-6, R-VER-9).
+    pub known_config: Option<(i64, i64)>,
     /// Whether steps are sent before the answers to earlier ones have come (BOOT-7).
     pub pipelined: bool,
     /// How many requests may be under way, at most 65,535.
@@ -132,6 +135,8 @@ impl Step {
 
 /// Key and value of a step's request.
 pub(super) struct StepBytes {
+    pub(super) extras: [u8; 16],
+    pub(super) extras_len: usize,
     pub(super) key: Bytes,
     pub(super) value: Bytes,
 }
@@ -149,6 +154,7 @@ pub(super) struct Handshake {
     to_send: VecDeque<Step>,
     outstanding: usize,
     stage: Stage,
+    greeted: bool,
     authenticated: bool,
     bound: bool,
     select_refused: u8,
@@ -167,6 +173,7 @@ impl Handshake {
             to_send: VecDeque::new(),
             outstanding: 0,
             stage: Stage::Tcp,
+            greeted: false,
             authenticated: false,
             bound: false,
             select_refused: 0,
@@ -223,6 +230,7 @@ impl Handshake {
     pub(super) fn select(&mut self, bucket: &str, fetch_config: bool) {
         self.settings.bucket = Some(bucket.to_owned());
         self.settings.fetch_config = fetch_config;
+        self.settings.known_config = None;
         self.bound = false;
         self.select_refused = 0;
         self.round = self.round.wrapping_add(1);
@@ -232,6 +240,10 @@ impl Handshake {
     /// The next request, if it may be sent.
     pub(super) fn next_step(&mut self) -> Option<(Step, StepBytes)> {
         if !self.settings.pipelined && self.outstanding > 0 {
+            return None;
+        }
+        let awaits_hello = self.settings.known_config.is_some() && !self.greeted;
+        if awaits_hello && matches!(self.to_send.front(), Some(Step::Config(_))) {
             return None;
         }
         let step = self.to_send.pop_front()?;
@@ -252,7 +264,14 @@ impl Handshake {
                 (Bytes::copy_from_slice(bucket.as_bytes()), Bytes::new())
             }
         };
-        Some((step, StepBytes { key, value }))
+        let mut extras = [0; 16];
+        let mut extras_len = 0;
+        if let (Step::Config(_), Some((epoch, rev))) = (step, self.settings.known_config) {
+            extras[..8].copy_from_slice(&epoch.to_be_bytes());
+            extras[8..].copy_from_slice(&rev.to_be_bytes());
+            extras_len = 16;
+        }
+        Some((step, StepBytes { extras, extras_len, key, value }))
     }
 
     /// An answer to a step.
@@ -320,6 +339,13 @@ impl Handshake {
         }
         self.features = FeatureSet::granted(value, self.settings.features)
             .map_err(|error| fail(error.to_string(), None))?;
+        self.greeted = true;
+        if self.settings.known_config.is_some()
+            && !self.features.contains(Feature::GET_CLUSTER_CONFIG_KNOWN_VERSION)
+        {
+            self.settings.fetch_config = false;
+            self.to_send.retain(|step| !matches!(step, Step::Config(_)));
+        }
         Ok(())
     }
 
@@ -396,6 +422,15 @@ impl Handshake {
 
     pub(super) fn is_done(&self) -> bool {
         self.authenticated && self.outstanding == 0 && self.to_send.is_empty()
+    }
+
+    /// Every step is behind it, whichever of them there were.
+    pub(super) const fn finish(&mut self) {
+        self.stage = Stage::Map;
+    }
+
+    pub(super) const fn is_authenticated(&self) -> bool {
+        self.authenticated
     }
 
     pub(super) const fn is_bound(&self) -> bool {

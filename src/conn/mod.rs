@@ -297,7 +297,9 @@ impl<T: Copy> Connection<T> {
 
     /// Asks for a sign of life unless one is due already: something else has shown that the peer may be gone.
     pub fn probe(&mut self, now: Instant) {
-        if self.state.phase == Phase::Ready && self.probe_sent.is_none() {
+        // One that was followed by a sign of life is done, though the timer has not looked yet.
+        let is_due = self.probe_sent.is_none_or(|sent| self.last_received > sent);
+        if self.state.phase == Phase::Ready && is_due {
             let noop = Encode::request(Opcode::NOOP, Opaque(0));
             if self.write(Tag::Probe, noop, &Bytes::new()).is_ok() {
                 self.probe_sent = Some(now);
@@ -393,6 +395,14 @@ impl<T: Copy> Connection<T> {
         self.state.handshake.stage()
     }
 
+    /// Whether the peer, which accepted the credentials but has no errors with a text, may end the handshake to say
+    /// that a privilege is missing (BOOT-1).
+    pub fn is_unexplained(&self) -> bool {
+        self.state.phase == Phase::Handshake
+            && self.state.handshake.is_authenticated()
+            && !self.state.features.contains(Feature::XERROR)
+    }
+
     /// Requests that wait for an answer, and requests given up whose answer may still come.
     pub fn in_flight(&self) -> (usize, usize) {
         (self.state.inflight.live(), self.state.inflight.given_up())
@@ -402,8 +412,11 @@ impl<T: Copy> Connection<T> {
     fn pump(&mut self) {
         while self.state.phase == Phase::Handshake {
             let Some((step, bytes)) = self.state.handshake.next_step() else { break };
-            let request =
-                Encode { extras: &[], key: &bytes.key, ..Encode::request(step.opcode(), Opaque(0)) };
+            let request = Encode {
+                extras: &bytes.extras[..bytes.extras_len],
+                key: &bytes.key,
+                ..Encode::request(step.opcode(), Opaque(0))
+            };
             if self.write(Tag::Step(step), request, &bytes.value).is_err() {
                 let failure = ConnFailure::unsendable(step);
                 self.state.fail(failure);
@@ -545,6 +558,7 @@ impl<T: Copy> State<T> {
             Ok(()) => {
                 self.features = self.handshake.features();
                 if self.handshake.is_done() {
+                    self.handshake.finish();
                     self.phase = Phase::Ready;
                     self.events.push_back(ConnEvent::Ready { bound: self.handshake.is_bound() });
                 }

@@ -124,7 +124,7 @@ pub(super) enum Verdict {
 pub(super) fn judge<T>(
     kind: &OpKind,
     vbucket: VbucketId,
-    answer: &Answer<T>,
+    answer: &mut Answer<T>,
     error_map: Option<&ErrorMap>,
 ) -> Verdict {
     if let Some(error) = &answer.malformed {
@@ -266,21 +266,21 @@ const fn kind_of(attributes: ErrorAttributes) -> ErrorKind {
     }
 }
 
-fn decode<T>(kind: &OpKind, vbucket: VbucketId, answer: &Answer<T>) -> Verdict {
-    let extras = answer.extras.get();
+fn decode<T>(kind: &OpKind, vbucket: VbucketId, answer: &mut Answer<T>) -> Verdict {
+    let fixed = answer.extras;
+    let extras = fixed.get();
+    let len = answer.value.len();
     let malformed = |what: &str| {
         let extras = extras.map_or(33, <[u8]>::len);
-        Verdict::Malformed(format!(
-            "{what} in an answer with {extras} bytes of extras and {} of value",
-            answer.value.len()
-        ))
+        Verdict::Malformed(format!("{what} in an answer with {extras} bytes of extras and {len} of value"))
     };
     match kind {
         OpKind::Get | OpKind::GetAndTouch { .. } | OpKind::GetAndLock { .. } => match extras {
             Some(&[f0, f1, f2, f3]) => Verdict::Done(Response::Document {
                 cas: answer.cas,
                 flags: u32::from_be_bytes([f0, f1, f2, f3]),
-                value: answer.value.clone(),
+                // Taken, not cloned: the first clone of a value would cost an allocation.
+                value: std::mem::take(&mut answer.value),
             }),
             _ => malformed("no flags"),
         },

@@ -236,7 +236,7 @@ impl Engine {
         let Some(target) = hunt.targets.get_mut(target) else { return };
         target.refused_credentials |= failure.stage == Stage::Auth
             && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument);
-        target.refused_bucket |= failure.stage == Stage::Bucket;
+        target.refused_bucket |= failure.refuses_bucket();
         target.last = Some(AttemptReport {
             seed: target.endpoint.to_string(),
             address: address.map(|address| address.to_string()),

@@ -85,6 +85,14 @@ pub(super) struct Failure {
     pub(super) text: String,
 }
 
+impl Failure {
+    /// Whether the node said no to the bucket; a connection that was lost about then is no such word.
+    pub(super) const fn refuses_bucket(&self) -> bool {
+        matches!(self.stage, Stage::Bucket)
+            && !matches!(self.kind, ErrorKind::UnambiguousTimeout | ErrorKind::DecodingFailure)
+    }
+}
+
 /// Pauses between dials (BOOT-25).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backoff {
@@ -414,10 +422,15 @@ impl Engine {
         let nonces = (0..3).map(|_| self.entropy.nonce()).collect();
         let bucket = self.link(index).and_then(|link| link.bucket);
         let role = self.link(index).map(|link| link.role);
-        let has_map = match bucket {
-            Some(bucket) => self.buckets[bucket as usize].scope.map.is_some(),
-            None => self.cluster.map.is_some(),
+        let map = match bucket {
+            Some(bucket) => self.buckets[bucket as usize].scope.map.as_ref(),
+            None => self.cluster.map.as_ref(),
         };
+        let is_member = matches!(role, Some(Role::Member));
+        let known_config = map.filter(|_| is_member).and_then(|map| map.rev.known_version());
+        // While the scope has no map every connection asks; later ones ask for a newer one, and where a version
+        // cannot be named they leave it to the tracker (R-BOOT-6).
+        let fetch_config = map.is_none() || !is_member || known_config.is_some();
         let options = &self.config.options;
         Settings {
             hello_key: self.config.hello_key(&self.instance_id, &connection_id),
@@ -429,8 +442,8 @@ impl Engine {
             nonces,
             max_iterations: options.scram_max_iterations,
             bucket: bucket.map(|bucket| self.buckets[bucket as usize].name.clone()),
-            // While the scope has no map every connection asks; later ones leave it to the tracker (R-BOOT-6).
-            fetch_config: !has_map || !matches!(role, Some(Role::Member)),
+            fetch_config,
+            known_config,
             pipelined: self.config.pipelined,
             window: self.config.window,
             keep_alive: Some(options.kv_keep_alive_interval).filter(|interval| !interval.is_zero()),
@@ -475,7 +488,10 @@ impl Engine {
             Phase::Live { connection, .. } => {
                 let stage = connection.stage();
                 debug!(%conn, %why, "connection lost");
-                let text = why.to_string();
+                let mut text = why.to_string();
+                if connection.is_unexplained() {
+                    text.push_str(": probable lack of privilege, which a node without XERROR reports so");
+                }
                 self.fail_link(index, Failure { stage, kind: ErrorKind::UnambiguousTimeout, text });
             }
             Phase::Waiting { .. } | Phase::Resolving { .. } => {}
@@ -657,7 +673,7 @@ impl Engine {
         let longest = self.config.options.server_wait_backoff;
         let Some(link) = self.link_mut(index) else { return };
         debug!(endpoint = %link.endpoint, stage = %failure.stage, text = %failure.text, "link failed");
-        let bucket_refused = failure.stage == Stage::Bucket;
+        let bucket_refused = failure.refuses_bucket();
         link.last_failure = Some(failure.clone());
         link.config_retry = None;
         let role = link.role;

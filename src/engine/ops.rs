@@ -385,13 +385,13 @@ impl Engine {
     }
 
     /// The answer to an operation.
-    pub(super) fn on_op_answer(&mut self, index: u32, slot: u32, answer: Answer<Tag>) {
+    pub(super) fn on_op_answer(&mut self, index: u32, slot: u32, mut answer: Answer<Tag>) {
         let Some(id) = self.ops.id(slot) else { return };
         let Some(op) = self.ops.get_mut(id) else { return };
         let Work::Kv(operation) = &op.work else { return };
         let error_map = self.links.get(index as usize).and_then(|link| link.as_ref()?.error_map.as_deref());
         op.place = Place::Nowhere;
-        let verdict = codec::judge(&operation.kind, op.vbucket, &answer, error_map);
+        let verdict = codec::judge(&operation.kind, op.vbucket, &mut answer, error_map);
         if let Verdict::Done(response) = verdict {
             self.complete(id, Ok(response));
             return;
@@ -769,7 +769,7 @@ impl Engine {
 
     /// The end of an operation.
     pub(super) fn complete(&mut self, id: OpId, result: Result<Response, OpError>) {
-        if self.ops.remove(id).is_none() {
+        if !self.ops.remove(id) {
             return;
         }
         self.deadlines.clear(id.slot);

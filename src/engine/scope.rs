@@ -94,6 +94,8 @@ pub(super) struct Tracker {
     round_pause: Duration,
     without_version: bool,
     misrouted: u32,
+    /// A fetch was due while no node could be asked.
+    missed: bool,
 }
 
 impl Engine {
@@ -362,6 +364,9 @@ impl Engine {
         if self.scope(scope).tracker.next_poll.is_none() {
             self.restart_poll(scope);
         }
+        if std::mem::take(&mut self.scope_mut(scope).tracker.missed) {
+            self.suspect_map(scope);
+        }
         if let ScopeId::Bucket(bucket) = scope {
             self.buckets[bucket as usize].dark_since = None;
             self.resolve_waiting_collections(bucket);
@@ -463,6 +468,7 @@ impl Engine {
         let applied = self.scope(scope).map.as_ref().map(|map| map.rev);
         let now = self.now;
         let nodes = self.serving_links(scope).len().max(1);
+        let longest = self.config.options.config_poll_interval.max(ROUND_PAUSE);
         let tracker = &mut self.scope_mut(scope).tracker;
         let behind =
             tracker.announced.is_some_and(|announced| applied.is_none_or(|applied| applied < announced));
@@ -470,7 +476,7 @@ impl Engine {
             tracker.tried += 1;
             tracker.preferred = None;
             let pause = if tracker.tried.is_multiple_of(nodes) {
-                tracker.round_pause = (tracker.round_pause * 2).max(ROUND_PAUSE);
+                tracker.round_pause = (tracker.round_pause * 2).clamp(ROUND_PAUSE, longest);
                 tracker.without_version = true;
                 tracker.round_pause
             } else {
@@ -505,7 +511,9 @@ impl Engine {
             .as_ref()
             .and_then(|map| map.vbuckets.as_ref())
             .is_some_and(map::VbucketMap::has_forward);
-        let interval = if options.config_poll_interval.is_zero() {
+        // Where only bucket connections could be asked, the buckets' own polls bring the cluster's map too (S69).
+        let fed = scope == ScopeId::Cluster && !self.buckets.is_empty() && self.idle_link().is_none();
+        let interval = if options.config_poll_interval.is_zero() || fed {
             None
         } else if all_push {
             Some(options.config_safety_interval)
@@ -619,9 +627,14 @@ impl Engine {
         }
         let is_poll = self.scope(scope).tracker.wanted.is_none_or(|at| at > now);
         self.restart_poll(scope);
+        if is_poll && self.scope(scope).tracker.next_poll.is_none() {
+            return;
+        }
         let serving = self.serving_links(scope);
         if serving.is_empty() {
-            self.scope_mut(scope).tracker.wanted = None;
+            let tracker = &mut self.scope_mut(scope).tracker;
+            tracker.wanted = None;
+            tracker.missed = true;
             self.on_dark(scope);
             return;
         }

@@ -156,15 +156,15 @@ impl OpTable {
         entry.op.as_mut().filter(|_| entry.generation == id.generation)
     }
 
-    pub(super) fn remove(&mut self, id: OpId) -> Option<Op> {
-        let entry = self.slots.get_mut(id.slot as usize)?;
-        if entry.generation != id.generation {
-            return None;
+    /// Drops an operation, in place; whether it was there.
+    pub(super) fn remove(&mut self, id: OpId) -> bool {
+        match self.slots.get_mut(id.slot as usize) {
+            Some(entry) if entry.generation == id.generation && entry.op.is_some() => entry.op = None,
+            _ => return false,
         }
-        let op = entry.op.take()?;
         self.free.push(id.slot);
         self.live -= 1;
-        Some(op)
+        true
     }
 
     /// Every live operation, by slot.

@@ -1,2 +1,89 @@
 //! The `settee` program.
-fn main() {}
+//!
+//! One file per command; `connection` holds the arguments that several of them share, `terminal` what is written for
+//! people, `failure` how a command ends.
+
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod bench;
+mod completions;
+mod connection;
+mod decode;
+mod explain;
+mod failure;
+mod get;
+mod hex;
+mod map;
+mod rm;
+mod serve;
+mod set;
+mod terminal;
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+
+const EXAMPLES: &str = "\
+Examples:
+  settee serve --nodes 3 --port 11210             a simulated cluster to work against
+  settee set -c couchbase://127.0.0.1 greeting '{\"text\": \"hello\"}'
+  settee get -c couchbase://127.0.0.1 greeting
+  settee explain 'couchbase://db.example.com?kv_timeout=4s'
+  settee map config.json --seed db.example.com:11210 --key airline_10
+  settee decode 80000005000000000000000500000001000000000000000068656c6c6f
+  settee bench couchbase://127.0.0.1 --op get --in-flight 64 --seconds 5
+
+Exit codes:
+  0  done
+  1  the answer is no: no such document, an operation that failed, input that is refused
+  2  the arguments are wrong
+  3  there is no connection to the cluster";
+
+/// Works with Couchbase clusters, real and simulated, and explains what they say.
+#[derive(Parser, Debug)]
+#[command(name = "settee", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Serve(serve::Args),
+    Get(get::Args),
+    Set(set::Args),
+    Rm(rm::Args),
+    Explain(explain::Args),
+    Map(map::Args),
+    Decode(decode::Args),
+    Bench(bench::Args),
+    Completions(completions::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Get(args) => get::run(&args),
+        Command::Set(args) => set::run(&args),
+        Command::Rm(args) => rm::run(&args),
+        Command::Explain(args) => explain::run(&args),
+        Command::Map(args) => map::run(&args),
+        Command::Decode(args) => decode::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+fn report(failure: &Failure) -> ExitCode {
+    // There is nobody left to tell if standard error is gone as well.
+    let _ = failure.write(&mut std::io::stderr().lock(), terminal::stderr_colours());
+    let _ = std::io::stderr().flush();
+    ExitCode::from(failure.code())
+}

@@ -7,7 +7,7 @@
 //! ```
 
 use crate::{LinkId, Net, NetEvent, QuestionId};
-use settee::engine::{ConnId, Event, Input, LookupId, Output};
+use settee::engine::{ConnId, Engine, Event, Input, LookupId, Output};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -26,6 +26,26 @@ pub trait Machine {
     fn poll_output(&mut self) -> Output;
     /// Appends the bytes that the engine lends for a connection.
     fn transmit(&self, conn: ConnId, out: &mut Vec<u8>);
+}
+
+impl Machine for Engine {
+    fn handle_input(&mut self, input: Input<'_>, now: Instant) {
+        Self::handle_input(self, input, now);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        Self::handle_timeout(self, now);
+    }
+
+    fn poll_output(&mut self) -> Output {
+        Self::poll_output(self)
+    }
+
+    fn transmit(&self, conn: ConnId, out: &mut Vec<u8>) {
+        for slice in Self::transmit(self, conn) {
+            out.extend_from_slice(slice);
+        }
+    }
 }
 
 /// A client and a network with the cluster on it.

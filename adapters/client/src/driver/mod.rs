@@ -109,8 +109,8 @@ pub(crate) struct Driver<R: Runtime> {
     alarm: Alarm<R::Timer>,
     /// When the engine wants to be called.
     wait: Option<Instant>,
-    /// About so many tasks have got a result and may be about to ask for more.
-    expected: usize,
+    /// How many operations were under way after the last commands.
+    crowd: usize,
     /// How many commands waited when the driver last let others go first, and how often it has done so.
     gathered: usize,
     gathers: usize,
@@ -146,7 +146,7 @@ impl<R: Runtime> Driver<R> {
             buffer: vec![0; READ_BUFFER],
             alarm,
             wait: None,
-            expected: 0,
+            crowd: 0,
             gathered: 0,
             gathers: 0,
             counters: LoopCounters::default(),
@@ -178,15 +178,16 @@ impl<R: Runtime> Driver<R> {
         Poll::Pending
     }
 
-    /// Whether to let the runtime's other tasks go first: each result that was delivered has made a task runnable that is
-    /// likely to ask for more, and one write for all their requests costs much less than one for each. Some runtimes run a
-    /// woken task before those that wait already, so that the driver would come after the first of them.
+    /// Whether to let the runtime's other tasks go first. Where many operations were under way lately, the results of the
+    /// last reads have made many tasks runnable that are likely to ask for more, and one write for all their requests
+    /// costs much less than one for each. Some runtimes run a woken task before those that wait already, so that the driver
+    /// would come after the first of them.
     ///
-    /// Ends when nothing more came of it, and after a few times in any case.
+    /// Ends when it brings nothing more, and after a few times in any case. A lone caller is never kept waiting.
     fn should_gather(&mut self) -> bool {
-        if self.expected > 1 && self.gathers < MAX_GATHERS {
+        if self.crowd > 1 && self.gathers < MAX_GATHERS {
             let waiting = self.mailbox.len();
-            if waiting > self.gathered && waiting < self.expected {
+            if waiting > self.gathered && waiting < self.crowd {
                 self.gathered = waiting;
                 self.gathers += 1;
                 return true;
@@ -206,13 +207,13 @@ impl<R: Runtime> Driver<R> {
         self.ready.append(&mut came);
         self.again = came;
 
-        if !self.messages.is_empty() {
-            // Halved, so that tasks which ask for no more are forgotten soon.
-            self.expected = self.expected.saturating_sub(self.messages.len()) / 2;
-        }
         let mut messages = mem::take(&mut self.messages);
+        let commanded = !messages.is_empty();
         for message in messages.drain(..) {
             self.obey(message, now);
+        }
+        if commanded {
+            self.crowd = self.table.len();
         }
         self.messages = messages;
         let mut ready = mem::take(&mut self.ready);

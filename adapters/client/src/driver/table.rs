@@ -9,6 +9,7 @@ use crate::slot::Slot;
 #[derive(Debug, Default)]
 pub(super) struct Table {
     places: Vec<Option<(OpId, Arc<Slot>)>>,
+    len: usize,
 }
 
 impl Table {
@@ -19,16 +20,24 @@ impl Table {
             self.places.resize_with(index + 1, || None);
         }
         if let Some(place) = self.places.get_mut(index) {
-            *place = Some((op, slot));
+            self.len += usize::from(place.replace((op, slot)).is_none());
         }
     }
 
     /// The slot of exactly this operation, not of a later one with the same index.
     pub(super) fn remove(&mut self, op: OpId) -> Option<Arc<Slot>> {
-        self.places.get_mut(op.index())?.take_if(|(id, _)| *id == op).map(|(_, slot)| slot)
+        let (_, slot) = self.places.get_mut(op.index())?.take_if(|(id, _)| *id == op)?;
+        self.len -= 1;
+        Some(slot)
+    }
+
+    /// How many operations are under way.
+    pub(super) const fn len(&self) -> usize {
+        self.len
     }
 
     pub(super) fn drain(&mut self) -> impl Iterator<Item = Arc<Slot>> {
+        self.len = 0;
         self.places.drain(..).flatten().map(|(_, slot)| slot)
     }
 }

@@ -186,7 +186,6 @@ impl<R: Runtime> Driver<R> {
         match event {
             Event::Completed { op, result } => {
                 if let Some(slot) = self.table.remove(op) {
-                    self.expected = self.expected.saturating_add(1);
                     slot.complete(result);
                 }
             }

@@ -36,6 +36,11 @@ impl Cluster {
         self.state.settings.mechanisms = mechanisms.to_vec();
     }
 
+    /// How many vbuckets buckets made from here on have; 1 to 1024.
+    pub fn set_vbuckets(&mut self, count: u16) {
+        self.state.settings.vbuckets = count;
+    }
+
     /// What a node grants to HELLO from here on.
     pub fn set_features(&mut self, node: NodeId, features: Features) -> bool {
         self.node_mut(node).is_some_and(|node| {

@@ -1,0 +1,13 @@
+//! The engine against a simulated cluster in virtual time: no socket, no thread, no pause.
+//!
+//! Each test is named after the rule it checks: `boot_*` and `auth_*` of `connecting.md`, `re_*`, `co_*`, `fr_*` and
+//! `mi_*` of `kv-protocol.md`, `r_*` and `s*` of `cluster-maps.md`, `h*` of `hostile-peers.md`.
+
+mod bootstrap;
+mod common;
+mod contract;
+mod hostile;
+mod maps;
+mod oddities;
+mod recovery;
+mod script;
