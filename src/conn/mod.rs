@@ -301,9 +301,9 @@ impl<T: Copy> Connection<T> {
         let is_due = self.probe_sent.is_none_or(|sent| self.last_received > sent);
         if self.state.phase == Phase::Ready && is_due {
             let noop = Encode::request(Opcode::NOOP, Opaque(0));
-            if self.write(Tag::Probe, noop, &Bytes::new()).is_ok() {
-                self.probe_sent = Some(now);
-            }
+            // Without room for it the requests under way do as well: the peer owes an answer to each.
+            let _ = self.write(Tag::Probe, noop, &Bytes::new());
+            self.probe_sent = Some(now);
         }
     }
 

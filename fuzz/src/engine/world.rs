@@ -177,6 +177,8 @@ impl<'d> World<'d> {
                     self.wake = at;
                     break;
                 }
+                // What cannot be refused when it is asked for ends at once.
+                Output::Event(event @ Event::Completed { .. }) => self.on_event(event),
                 _ if self.closed => panic!("an output behind the last one"),
                 Output::Connect(dial) => {
                     assert!(self.seen.insert(dial.conn), "a connection's id comes back");
@@ -277,6 +279,10 @@ impl<'d> World<'d> {
             };
             let deadline = self.now.checked_add(timeout.max(Duration::from_nanos(1)));
             let given = operation.clone();
+            if self.was_full {
+                // Which refusal a later word about room belongs to must be plain.
+                self.drain();
+            }
             match self.engine.submit(operation, self.now) {
                 Ok(op) => {
                     assert!(!self.shut, "taken after the shut-down");
