@@ -3,7 +3,9 @@
 use std::ops::ControlFlow;
 
 use settee::wire::describe::{Context, describe};
-use settee::wire::{DecodeError, Decoder, ErrorMap, Frame, HEADER_LEN, Header, InboundLimits, Stop, datatype};
+use settee::wire::{
+    DecodeError, Decoder, ErrorMap, Frame, HEADER_LEN, Header, InboundLimits, Stop, datatype,
+};
 
 /// Two bytes choose the slicing, the rest is what a peer sends.
 pub fn frame(data: &[u8]) {
@@ -59,7 +61,11 @@ fn decode<'a>(slices: impl Iterator<Item = &'a [u8]>, pause: u8) -> Decoded {
             );
             assert!(decoder.buffered() <= fed, "more is buffered than was received");
             if let Err(why) = result {
-                assert_eq!(decoder.feed(slice, |_| u32::MAX, |_| unreachable!()), Err(why.clone()), "it stays lost");
+                assert_eq!(
+                    decoder.feed(slice, |_| u32::MAX, |_| unreachable!()),
+                    Err(why.clone()),
+                    "it stays lost"
+                );
                 error = Some(why);
             }
             if error.is_some() || !decoder.is_paused() {

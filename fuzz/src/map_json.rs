@@ -3,8 +3,8 @@
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use settee::map::{
-    ClusterMap, DEFAULT_NETWORK, NetworkSetting, SeedAddr, Service, Succession, choose_network, parse, peek_rev,
-    report, report_refusal, succession,
+    ClusterMap, DEFAULT_NETWORK, NetworkSetting, SeedAddr, Service, Succession, choose_network, parse,
+    peek_rev, report, report_refusal, succession,
 };
 
 /// The document is the whole input; its length chooses the host it came from.
@@ -83,7 +83,8 @@ fn networks(map: &ClusterMap, tls: bool) {
         }
     }
     for count in [0, 1, seeds.len()] {
-        let choice = choose_network(map, &NetworkSetting::Auto, &seeds[..count], tls).expect("`auto` finds one");
+        let choice =
+            choose_network(map, &NetworkSetting::Auto, &seeds[..count], tls).expect("`auto` finds one");
         assert!(choice.name == DEFAULT_NETWORK || map.alternate_networks.contains(&choice.name));
     }
     for name in map.alternate_networks.iter().map(String::as_str).chain(["external", "nowhere"]) {

@@ -2,7 +2,8 @@
 
 use arbitrary::{Result, Unstructured};
 use settee::auth::{
-    Authenticator, Exchange, Mechanism, Negotiation, Next, PasswordAuthenticator, PasswordHasher, Progress, SaslReply,
+    Authenticator, Exchange, Mechanism, Negotiation, Next, PasswordAuthenticator, PasswordHasher, Progress,
+    SaslReply,
 };
 
 use crate::sasl;
@@ -22,11 +23,16 @@ fn converse(u: &mut Unstructured<'_>) -> Result<()> {
     let authenticator = Authenticator::Password(login.clone());
     let tls: bool = u.arbitrary()?;
     let mask: u8 = u.arbitrary()?;
-    let allowed: Vec<_> =
-        (0..).zip(Mechanism::ALL).filter(|(bit, _)| mask >> bit & 1 == 1).map(|(_, mechanism)| mechanism).collect();
+    let allowed: Vec<_> = (0..)
+        .zip(Mechanism::ALL)
+        .filter(|(bit, _)| mask >> bit & 1 == 1)
+        .map(|(_, mechanism)| mechanism)
+        .collect();
     let allowed = (mask >= 32).then_some(&allowed[..]);
     let remembered = if u.arbitrary()? { Some(*u.choose(&Mechanism::ALL)?) } else { None };
-    let Ok(mut negotiation) = Negotiation::new(&authenticator, tls, allowed, remembered) else { return Ok(()) };
+    let Ok(mut negotiation) = Negotiation::new(&authenticator, tls, allowed, remembered) else {
+        return Ok(());
+    };
 
     let mut tried = vec![negotiation.current()];
     let mut exchange = start(&authenticator, &negotiation);
@@ -143,7 +149,9 @@ fn refused(progress: Option<Progress>) -> Option<SaslReply> {
 fn reply(u: &mut Unstructured<'_>, fitting: SaslReply) -> Result<SaslReply> {
     Ok(match u.arbitrary::<u8>()? {
         0..=199 => fitting,
-        200..=229 => *u.choose(&[SaslReply::Done, SaslReply::Continue, SaslReply::Refused, SaslReply::Unavailable])?,
+        200..=229 => {
+            *u.choose(&[SaslReply::Done, SaslReply::Continue, SaslReply::Refused, SaslReply::Unavailable])?
+        }
         _ => SaslReply::from_status(u.arbitrary()?),
     })
 }

@@ -2,17 +2,19 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
+
+/// An input takes milliseconds; one that is not done by then never will be.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 fn files(folder: &Path) -> Vec<PathBuf> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
     let mut files: Vec<_> =
-        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file() && !hidden(path)).collect();
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect();
     files.sort();
     files
-}
-
-fn hidden(path: &Path) -> bool {
-    path.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'))
 }
 
 fn replay(name: &str, target: fn(&[u8])) {
@@ -21,9 +23,16 @@ fn replay(name: &str, target: fn(&[u8])) {
     assert!(!corpus.is_empty(), "the corpus of {name} is missing or empty");
     for path in corpus.into_iter().chain(files(&root.join("regressions").join(name))) {
         let data = fs::read(&path).unwrap();
-        // The name is printed behind a panic alone: the test harness shows it for failures only.
-        println!("{}", path.display());
-        target(&data);
+        let (done, wait) = mpsc::channel();
+        let run = thread::spawn(move || {
+            target(&data);
+            let _ = done.send(());
+        });
+        match wait.recv_timeout(TIMEOUT) {
+            Err(RecvTimeoutError::Timeout) => panic!("{} does not end", path.display()),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => {}
+        }
+        assert!(run.join().is_ok(), "{} breaks a promise; its message is above", path.display());
     }
 }
 

@@ -180,9 +180,8 @@ impl Engine {
     }
 
     fn counts(&self, index: u32) -> bool {
-        self.link(index).is_some_and(|link| {
-            !is_dialling(link) || self.now.saturating_duration_since(link.started) < SLOW
-        })
+        self.link(index)
+            .is_some_and(|link| !is_dialling(link) || self.now.saturating_duration_since(link.started) < SLOW)
     }
 
     /// Every target has failed once.

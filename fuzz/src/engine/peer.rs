@@ -85,7 +85,10 @@ impl Reply {
             key_prefix: &[],
             key: &self.key,
         };
-        frame.with_framing_extras(&self.framing_extras).emit(&self.value, out).expect("small sections fit a frame");
+        frame
+            .with_framing_extras(&self.framing_extras)
+            .emit(&self.value, out)
+            .expect("small sections fit a frame");
     }
 }
 
@@ -99,8 +102,14 @@ impl Peer {
             |_| u32::MAX,
             |frame| {
                 let header = frame.header;
-                assert!(matches!(header.magic, Magic::Request | Magic::AltRequest), "not a request: {header:?}");
-                assert!(requests.iter().all(|other| other.opaque != header.opaque), "an opaque is used twice at a time");
+                assert!(
+                    matches!(header.magic, Magic::Request | Magic::AltRequest),
+                    "not a request: {header:?}"
+                );
+                assert!(
+                    requests.iter().all(|other| other.opaque != header.opaque),
+                    "an opaque is used twice at a time"
+                );
                 requests.push(Request {
                     opcode: header.opcode,
                     opaque: header.opaque,
@@ -142,7 +151,9 @@ impl Peer {
                 reply.value.clone_from(&self.server_first);
             }
             Opcode::SASL_STEP => {
-                let hash = Mechanism::from_name(&request.key).and_then(Mechanism::scram_hash).expect("it was asked before");
+                let hash = Mechanism::from_name(&request.key)
+                    .and_then(Mechanism::scram_hash)
+                    .expect("it was asked before");
                 let messages = (&self.client_first[..], &self.server_first[..], &request.value[..]);
                 // After an altered challenge there is nothing that fits.
                 if self.server_first == sasl::server_first(&self.client_first, 5) {
@@ -170,7 +181,12 @@ impl Peer {
                 reply.extras = vec![7; 16];
                 reply.value = vec![0, 0, 0, 0, 0, 0, 0, 42];
             }
-            Opcode::SET | Opcode::ADD | Opcode::REPLACE | Opcode::DELETE | Opcode::APPEND | Opcode::PREPEND => {
+            Opcode::SET
+            | Opcode::ADD
+            | Opcode::REPLACE
+            | Opcode::DELETE
+            | Opcode::APPEND
+            | Opcode::PREPEND => {
                 reply.extras = vec![7; 16];
             }
             _ => {}
@@ -227,7 +243,8 @@ fn alter(mut reply: Reply, topology: &Topology, u: &mut Choices<'_>) -> Reply {
         2 => return reply.refused(Status(u.word()), u.bytes(40)),
         3 => reply.datatype = u.byte(),
         4 => {
-            reply.value = snap::raw::Encoder::new().compress_vec(&reply.value).expect("small values compress");
+            reply.value =
+                snap::raw::Encoder::new().compress_vec(&reply.value).expect("small values compress");
             reply.datatype |= 2;
         }
         5 => reply.value = u.bytes(64).to_vec(),

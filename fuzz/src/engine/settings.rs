@@ -50,8 +50,8 @@ pub(super) fn config(u: &mut Choices<'_>) -> EngineConfig {
     options.scram_max_iterations = 4096;
     let login = PasswordAuthenticator::new("u", PASSWORD).expect("valid credentials");
     let connstr = connstr::parse(text).expect("a valid string");
-    let mut config =
-        EngineConfig::new(&connstr, options, Authenticator::Password(login)).expect("a possible configuration");
+    let mut config = EngineConfig::new(&connstr, options, Authenticator::Password(login))
+        .expect("a possible configuration");
     config.pipelined = !has(2);
     config.max_operations = 1 + usize::from(u.byte() % 32);
     config.window = 1 + usize::from(u.byte() % 16);

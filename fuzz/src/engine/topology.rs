@@ -55,7 +55,8 @@ impl Topology {
 
     /// The map of a bucket, or of the cluster.
     pub(super) fn document(&self, bucket: Option<&str>) -> String {
-        let host = |node: u8| if self.has(NAMES) { format!("n{node}.lan") } else { format!("127.0.0.{}", node + 1) };
+        let host =
+            |node: u8| if self.has(NAMES) { format!("n{node}.lan") } else { format!("127.0.0.{}", node + 1) };
         let ports = |node: u8| {
             if self.has(MISSING_PORT) && node == 1 { r#""mgmt":8091"# } else { r#""kv":11210,"mgmt":8091"# }
         };
@@ -74,7 +75,9 @@ impl Topology {
             .collect();
         let epoch = if self.has(NO_EPOCH) { String::new() } else { format!(r#""revEpoch":{},"#, self.epoch) };
         let head = format!(r#"{{"rev":{},{epoch}"nodesExt":[{}]"#, self.rev, nodes_ext.join(","));
-        let Some(bucket) = bucket else { return head + r#","clusterCapabilitiesVer":[1,0],"clusterCapabilities":{}}"# };
+        let Some(bucket) = bucket else {
+            return head + r#","clusterCapabilitiesVer":[1,0],"clusterCapabilities":{}}"#;
+        };
 
         let row = |vbucket: u8, shift: u8| {
             let hole = self.holes >> (vbucket % 8) & 1 == 1;
@@ -82,9 +85,11 @@ impl Topology {
             let replica = i16::from(vbucket.wrapping_add(shift).wrapping_add(1) % self.nodes);
             format!("[{},{replica}]", if hole { -1 } else { active })
         };
-        let rows = |shift: u8| (0..self.vbuckets).map(|vbucket| row(vbucket, shift)).collect::<Vec<_>>().join(",");
+        let rows =
+            |shift: u8| (0..self.vbuckets).map(|vbucket| row(vbucket, shift)).collect::<Vec<_>>().join(",");
         let servers: Vec<_> = (0..self.nodes).map(|node| format!(r#""{}:11210""#, host(node))).collect();
-        let short: Vec<_> = (0..self.nodes).map(|node| format!(r#"{{"hostname":"{}:8091"}}"#, host(node))).collect();
+        let short: Vec<_> =
+            (0..self.nodes).map(|node| format!(r#"{{"hostname":"{}:8091"}}"#, host(node))).collect();
         let forward = if self.has(FORWARD) {
             format!(r#","vBucketMapForward":[{}]"#, rows(self.shift.wrapping_add(1)))
         } else {

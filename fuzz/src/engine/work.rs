@@ -88,9 +88,11 @@ fn value(u: &mut Choices<'_>) -> Bytes {
     match u.byte() {
         0..=99 => Bytes::copy_from_slice(u.bytes(64)),
         number @ 100..=199 => Bytes::from(vec![b'v'; usize::from(number)]),
-        number @ 200..=239 => {
-            Bytes::from((0..8_180 + u32::from(number)).map(|at| (at.wrapping_mul(0x9e37_79b9) >> 24) as u8).collect::<Vec<_>>())
-        }
+        number @ 200..=239 => Bytes::from(
+            (0..8_180 + u32::from(number))
+                .map(|at| (at.wrapping_mul(0x9e37_79b9) >> 24) as u8)
+                .collect::<Vec<_>>(),
+        ),
         _ => Bytes::new(),
     }
 }

@@ -289,7 +289,10 @@ impl<'d> World<'d> {
                     self.under_way(op, true, deadline);
                 }
                 Err(rejected) => {
-                    assert_eq!((&rejected.operation.key, &rejected.operation.kind), (&given.key, &given.kind));
+                    assert_eq!(
+                        (&rejected.operation.key, &rejected.operation.kind),
+                        (&given.key, &given.kind)
+                    );
                     match rejected.why {
                         RejectReason::Full => {
                             assert!(self.engine.operations() >= self.engine.config().max_operations);
@@ -305,7 +308,10 @@ impl<'d> World<'d> {
 
     fn under_way(&mut self, op: OpId, counts: bool, deadline: Option<Instant>) {
         assert!(!self.ended.contains(&op), "an operation's id comes back");
-        assert!(self.pending.insert(op, Pending { counts, deadline }).is_none(), "an operation's id is not its own");
+        assert!(
+            self.pending.insert(op, Pending { counts, deadline }).is_none(),
+            "an operation's id is not its own"
+        );
     }
 
     fn cancel_one(&mut self) {
