@@ -527,8 +527,14 @@ impl Engine {
             ConnEvent::Salt(request) => self.salt(index, request),
             ConnEvent::Config(body) => {
                 self.propose(index, &body);
+                self.heard_of_map(index);
             }
-            ConnEvent::ConfigRefused(status) => self.on_handshake_config_refused(index, status),
+            ConnEvent::ConfigRefused(status) => {
+                if status == Status::SUCCESS {
+                    self.heard_of_map(index);
+                }
+                self.on_handshake_config_refused(index, status);
+            }
             ConnEvent::BucketRefused { status, context } => {
                 if let Some(link) = self.link_mut(index) {
                     link.bucket_refused = Some((status, context));

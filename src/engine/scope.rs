@@ -361,9 +361,11 @@ impl Engine {
     pub(super) fn on_serving(&mut self, index: u32) {
         let Some(link) = self.link(index) else { return };
         let scope = link.bucket.map_or(ScopeId::Cluster, ScopeId::Bucket);
-        if self.scope(scope).tracker.next_poll.is_none() {
-            self.restart_poll(scope);
-        }
+        // It may be one that has to be asked more often; a timer that runs already is not put off.
+        let before = self.scope(scope).tracker.next_poll;
+        self.restart_poll(scope);
+        let tracker = &mut self.scope_mut(scope).tracker;
+        tracker.next_poll = earliest(before, tracker.next_poll);
         if std::mem::take(&mut self.scope_mut(scope).tracker.missed) {
             self.suspect_map(scope);
         }
@@ -371,6 +373,14 @@ impl Engine {
             self.buckets[bucket as usize].dark_since = None;
             self.resolve_waiting_collections(bucket);
         }
+    }
+
+    /// A handshake has brought a map, or the word that there is none newer: as good as a fetch (R-TRK-5).
+    pub(super) fn heard_of_map(&mut self, index: u32) {
+        let Some(link) = self.link(index).filter(|link| link.role == Role::Member) else { return };
+        let scope = link.bucket.map_or(ScopeId::Cluster, ScopeId::Bucket);
+        self.scope_mut(scope).tracker.missed = false;
+        self.restart_poll(scope);
     }
 
     /// An answer to the handshake's request for a map that holds none.
