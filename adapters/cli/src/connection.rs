@@ -174,7 +174,8 @@ fn most_specific(error: &Error) -> ErrorKind {
     error.context().and_then(|context| context.cause).unwrap_or_else(|| error.kind())
 }
 
-fn operation_failure(error: &Error, is_embedded: bool) -> Failure {
+/// Why an operation failed, and what to do about it.
+pub(crate) fn operation_failure(error: &Error, is_embedded: bool) -> Failure {
     let failure = Failure::no(error);
     match most_specific(error) {
         ErrorKind::DocumentNotFound if is_embedded => failure

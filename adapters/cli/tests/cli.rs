@@ -1,5 +1,7 @@
 //! The program as its users meet it: output, exit codes, and a cluster that it serves itself.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};

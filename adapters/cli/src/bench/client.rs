@@ -103,7 +103,7 @@ async fn load(work: &Arc<Work>) -> Result<(), Failure> {
     let all = async {
         for task in tasks {
             let written: Result<Result<(), Error>, _> = task.await;
-            written.map_err(Failure::no)?.map_err(|error| Failure::no(format!("loading: {error}")))?;
+            written.map_err(Failure::no)?.map_err(|error| connection::operation_failure(&error, false))?;
         }
         Ok(())
     };

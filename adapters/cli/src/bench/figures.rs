@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
-use cpu_time::ProcessTime;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use serde_json::{Value, json};
 
 use super::histogram::Histogram;
@@ -27,19 +28,35 @@ pub(super) struct Figures {
 #[derive(Debug)]
 pub(super) struct Watch {
     began: Instant,
-    cpu: ProcessTime,
+    cpu: Duration,
 }
 
 impl Watch {
     /// Begins to measure.
     pub(super) fn start() -> Result<Self, Failure> {
-        Ok(Self { cpu: ProcessTime::try_now()?, began: Instant::now() })
+        Ok(Self { cpu: cpu_time()?, began: Instant::now() })
     }
 
     /// Ends it.
     pub(super) fn stop(self, latencies: Histogram, errors: Errors) -> Result<Figures, Failure> {
-        Ok(Figures { elapsed: self.began.elapsed(), cpu: self.cpu.try_elapsed()?, latencies, errors })
+        Ok(Figures {
+            elapsed: self.began.elapsed(),
+            cpu: cpu_time()?.saturating_sub(self.cpu),
+            latencies,
+            errors,
+        })
     }
+}
+
+/// The process's user and system time so far.
+fn cpu_time() -> Result<Duration, Failure> {
+    let usage =
+        getrusage(UsageWho::RUSAGE_SELF).map_err(|error| Failure::no(format!("getrusage: {error}")))?;
+    let duration = |time: TimeVal| {
+        Duration::from_secs(time.tv_sec().unsigned_abs())
+            + Duration::from_micros(time.tv_usec().unsigned_abs())
+    };
+    Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
 impl Figures {

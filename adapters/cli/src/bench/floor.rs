@@ -1,16 +1,19 @@
 //! The floor: what writing requests and reading answers costs without any client. Prepared frames go out as fast as
 //! answers come in; of an answer only its length and its opaque are looked at.
 
+mod answers;
+
 use std::collections::VecDeque;
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use settee::ids::Opaque;
 use settee::map::ClusterMap;
-use settee::wire::{Encode, HEADER_LEN, Opcode, ops};
+use settee::wire::{Encode, Opcode, Status, ops};
 
+use self::answers::{Answers, READ_BUFFER};
 use super::figures::{Errors, Figures, Watch};
 use super::handshake::{self, Connection};
 use super::histogram::Histogram;
@@ -20,7 +23,6 @@ use crate::terminal::Progress;
 
 /// The most memory that prepared frames take; with large values fewer of the keys are used.
 const MAX_PREPARED: usize = 256 * 1024 * 1024;
-const READ_BUFFER: usize = 256 * 1024;
 /// Common flags of bytes (SDK RFC 0020).
 const BINARY: u32 = 0x0300_0000;
 
@@ -154,11 +156,7 @@ struct Loop {
 
 impl Loop {
     fn new(stream: TcpStream, prepared: Prepared) -> Self {
-        Self {
-            stream,
-            prepared,
-            answers: Answers { buffer: vec![0; READ_BUFFER], start: 0, end: 0, skip: 0 },
-        }
+        Self { stream, prepared, answers: Answers::new(READ_BUFFER) }
     }
 
     /// Writes the documents, some at a time, and looks at each answer.
@@ -177,16 +175,15 @@ impl Loop {
                     .answers
                     .read(&mut self.stream, |head| {
                         let [_, _, _, _, _, _, s0, s1, ..] = *head;
-                        refused =
-                            refused.or(Some(u16::from_be_bytes([s0, s1])).filter(|status| *status != 0));
+                        let status = Status(u16::from_be_bytes([s0, s1]));
+                        if status != Status::SUCCESS {
+                            refused = Some(status);
+                        }
                     })
                     .map_err(failure)?;
             }
             if let Some(status) = refused {
-                return Err(Failure::no(format!(
-                    "loading: the server answered {}",
-                    settee::wire::Status(status)
-                )));
+                return Err(Failure::no(format!("loading: the server answered {}", status)));
             }
         }
         Ok(())
@@ -244,51 +241,9 @@ impl Loop {
     }
 }
 
-/// Reads answers and forgets their bodies.
-struct Answers {
-    buffer: Vec<u8>,
-    start: usize,
-    end: usize,
-    /// Bytes of a body that are still to come.
-    skip: usize,
-}
-
-impl Answers {
-    /// Reads once, shows `look` each header that is complete, and returns the number of answers that are.
-    fn read(&mut self, stream: &mut TcpStream, mut look: impl FnMut(&[u8; HEADER_LEN])) -> io::Result<usize> {
-        self.buffer.copy_within(self.start..self.end, 0);
-        (self.start, self.end) = (0, self.end - self.start);
-        let free = self.buffer.get_mut(self.end..).unwrap_or_default();
-        match stream.read(free)? {
-            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-            count => self.end += count,
-        }
-        let mut complete = 0;
-        if self.skip > 0 {
-            let skipped = self.skip.min(self.end);
-            (self.start, self.skip) = (skipped, self.skip - skipped);
-            complete += usize::from(self.skip == 0);
-        }
-        while self.skip == 0 {
-            let received = self.buffer.get(self.start..self.end).unwrap_or_default();
-            let Some((head, rest)) = received.split_first_chunk::<HEADER_LEN>() else { break };
-            look(head);
-            let [_, _, _, _, _, _, _, _, l0, l1, l2, l3, ..] = *head;
-            let body = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
-            let there = body.min(rest.len());
-            self.start += HEADER_LEN + there;
-            self.skip = body - there;
-            complete += usize::from(self.skip == 0);
-        }
-        Ok(complete)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use settee::wire::Status;
-    use std::net::TcpListener;
 
     #[test]
     fn frames_are_told_apart_and_numbered() {
@@ -302,31 +257,5 @@ mod tests {
         assert_eq!(frames.slice(1, 2).len(), 26 + 27);
         assert_eq!(frames.slice(2, 1)[12..16], [0, 0, 0, 2]);
         assert_eq!(frames.slice(0, 3), frames.bytes);
-    }
-
-    #[test]
-    fn answers_are_counted_in_any_slicing() {
-        let mut bytes = Vec::new();
-        for opaque in 0..5 {
-            let answer = Encode::response(Opcode::GET, Opaque(opaque), Status::SUCCESS);
-            answer.emit(&vec![b'x'; opaque as usize * 10], &mut bytes).unwrap();
-        }
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        for size in [1, 7, 24, 25, bytes.len()] {
-            let mut stream = TcpStream::connect(address).unwrap();
-            let (mut peer, _) = listener.accept().unwrap();
-            peer.set_nodelay(true).unwrap();
-            let mut answers = Answers { buffer: vec![0; 64], start: 0, end: 0, skip: 0 };
-            let (mut complete, mut opaques) = (0, Vec::new());
-            let mut chunks = bytes.chunks(size);
-            while complete < 5 {
-                if let Some(chunk) = chunks.next() {
-                    peer.write_all(chunk).unwrap();
-                }
-                complete += answers.read(&mut stream, |head| opaques.push(head[15])).unwrap();
-            }
-            assert_eq!((complete, opaques), (5, vec![0, 1, 2, 3, 4]), "chunks of {size}");
-        }
     }
 }
