@@ -1,7 +1,5 @@
 //! What is read and written: values, and the map of a large cluster.
 
-use std::fmt::Write as _;
-
 /// Nodes of the map.
 pub(crate) const NODES: usize = 100;
 /// Its revision.
@@ -74,11 +72,11 @@ fn body() -> String {
 }
 
 fn host(node: usize) -> String {
-    format!("cb-data-{node:04}.couchbase.production.eu-central-1.example")
+    format!("cb-data-{node:05}.couchbase.production.eu-central-1.example")
 }
 
 const SERVICES: &str = concat!(
-    r#""mgmt":8091,"mgmtSSL":18091,"kv":11210,"kvSSL":11207,"capi":8092,"capiSSL":18092,"projector":9999,"#,
+    r#""mgmt":8091,"mgmtSSL":18091,"kv":11210,"kvSSL":11207,"capi":8092,"capiSSL":18092,"projector":9999,"moxi":11211,"#,
     r#""n1ql":8093,"n1qlSSL":18093,"fts":8094,"ftsSSL":18094,"ftsGRPC":9130,"ftsGRPCSSL":19130,"#,
     r#""cbas":8095,"cbasSSL":18095,"eventingAdminPort":8096,"eventingSSL":18096,"eventingDebug":9140,"#,
     r#""indexAdmin":9100,"indexScan":9101,"indexHttp":9102,"indexHttps":19102,"indexStreamInit":9103,"#,
@@ -87,10 +85,7 @@ const SERVICES: &str = concat!(
 );
 
 fn node_ext(node: usize) -> String {
-    let mut text = format!(r#"{{"hostname":"{}","services":{{{SERVICES}}}"#, host(node));
-    if node == 0 {
-        text.push_str(r#","thisNode":true"#);
-    }
-    let _ = write!(text, "}}");
-    text
+    let this = if node == 0 { r#","thisNode":true"# } else { "" };
+    let (host, group) = (host(node), node % 3 + 1);
+    format!(r#"{{"hostname":"{host}","services":{{{SERVICES}}},"serverGroup":"Group {group}"{this}}}"#)
 }

@@ -142,7 +142,8 @@ impl Rig {
             busy = true;
             self.wire.clear();
             self.engine.transmit(conn).for_each(|bytes| self.wire.extend_from_slice(bytes));
-            let link = self.links.iter().find(|link| link.0 == conn).expect("only open connections are written").1;
+            let link =
+                self.links.iter().find(|link| link.0 == conn).expect("only open connections are written").1;
             self.cluster.receive(link, &self.wire, self.now);
             counted(count, &mut || {
                 self.engine.handle_input(Input::Written { conn, len }, self.now);

@@ -22,7 +22,8 @@ use couchbase::options::cluster_options::ClusterOptions;
 use couchbase::options::diagnostic_options::WaitUntilReadyOptions;
 use couchbase::service_type::ServiceType;
 use couchbase::transcoding::raw_binary;
-use cpu_time::ProcessTime;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeVal;
 use serde_json::{Value, json};
 use tokio::runtime::{Builder, Runtime};
 
@@ -193,7 +194,7 @@ async fn measure(work: &Arc<Work>, args: &Args) -> Result<Value, Failure> {
     // A histogram for each thread, so that they do not wait for each other's caches.
     let latencies: Vec<Arc<Histogram>> = (0..args.threads).map(|_| Arc::new(Histogram::new())).collect();
     let errors = Arc::new(Mutex::new(BTreeMap::<String, u64>::new()));
-    let (cpu, began) = (ProcessTime::try_now()?, Instant::now());
+    let (cpu, began) = (cpu_time()?, Instant::now());
     let end = began + args.seconds;
     let turns: Vec<Arc<AtomicU32>> = (0..args.threads).map(|_| Arc::default()).collect();
     let tasks: Vec<_> = (0..args.in_flight)
@@ -222,7 +223,7 @@ async fn measure(work: &Arc<Work>, args: &Args) -> Result<Value, Failure> {
     for task in tasks {
         task.await?;
     }
-    let (elapsed, cpu) = (began.elapsed(), cpu.try_elapsed()?);
+    let (elapsed, cpu) = (began.elapsed(), cpu_time()?.saturating_sub(cpu));
     let all = Histogram::new();
     latencies.iter().for_each(|histogram| all.add(histogram));
     let errors = std::mem::take(&mut *errors.lock().unwrap_or_else(PoisonError::into_inner));
@@ -239,6 +240,16 @@ async fn measure(work: &Arc<Work>, args: &Args) -> Result<Value, Failure> {
         "ops": ops,
         "seconds": round(elapsed.as_secs_f64(), 3),
     }))
+}
+
+/// The process's user and system time so far.
+fn cpu_time() -> Result<Duration, Failure> {
+    let usage = getrusage(UsageWho::RUSAGE_SELF)?;
+    let duration = |time: TimeVal| {
+        Duration::from_secs(time.tv_sec().unsigned_abs())
+            + Duration::from_micros(time.tv_usec().unsigned_abs())
+    };
+    Ok(duration(usage.user_time()) + duration(usage.system_time()))
 }
 
 fn round(value: f64, digits: i32) -> f64 {
