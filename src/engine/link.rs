@@ -855,7 +855,8 @@ impl Engine {
             }
             Phase::Live { connection, .. } if connection.is_ready() => {
                 if connection.handle_timeout(now) {
-                    let text = "no sign of life within 2.5 s of a keep-alive";
+                    let text =
+                        "no answer in time after a keep-alive: the peer is silent, or its stream out of step";
                     self.fail_link(index, timed_out(Stage::Map, text));
                     return;
                 }
