@@ -205,7 +205,8 @@ pub enum SendError {
 impl<T: Copy> Connection<T> {
     /// A connection whose dial has begun.
     pub fn new(settings: Settings, now: Instant) -> Self {
-        let (window, keep_alive) = (settings.window, settings.keep_alive);
+        // A handshake has up to eight requests under way.
+        let (window, keep_alive) = (settings.window.max(8), settings.keep_alive);
         Self {
             decoder: Decoder::new(),
             tx: SendBuffer::default(),
@@ -382,7 +383,7 @@ impl<T: Copy> Connection<T> {
 
     /// Whether nothing of the owner's is under way and nothing waits to be written.
     pub fn is_idle(&self) -> bool {
-        self.state.inflight.live() == 0 && self.tx.pending() == 0
+        self.state.inflight.live() == 0 && self.tx.pending() == 0 && self.state.events.is_empty()
     }
 
     /// What the server granted.
