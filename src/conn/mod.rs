@@ -307,10 +307,10 @@ impl<T: Copy> Connection<T> {
         let is_due = self.probe_sent.is_none() || self.state.heard;
         if self.state.phase == Phase::Ready && is_due {
             let noop = Encode::request(Opcode::NOOP, Opaque(0));
-            if self.write(Tag::Probe, noop, &Bytes::new()).is_ok() {
-                self.probe_sent = Some(now);
-                self.state.heard = false;
-            }
+            // Without room for it the requests under way do as well: the peer owes an answer to each.
+            let _ = self.write(Tag::Probe, noop, &Bytes::new());
+            self.probe_sent = Some(now);
+            self.state.heard = false;
         }
     }
 

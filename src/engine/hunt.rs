@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::link::{Failure, Phase, Role};
+use super::link::{Failure, Link, Phase, Role};
 use super::report::{AttemptReport, BootstrapReport};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
@@ -57,6 +57,9 @@ impl Target {
 impl Engine {
     /// Begins to look for a scope's first map; an idle connection is taken over for a bucket (`connecting.md` 4.4).
     pub(super) fn start_hunt(&mut self, scope: ScopeId) {
+        if self.is_closed() {
+            return;
+        }
         let mut targets: Vec<Target> = self.known_nodes().into_iter().map(Target::new).collect();
         let is_member_known = !targets.is_empty();
         let mut seeds: Vec<Target> = self
@@ -177,10 +180,8 @@ impl Engine {
     }
 
     fn counts(&self, index: u32) -> bool {
-        self.link(index).is_some_and(|link| {
-            let dialling = matches!(link.phase, Phase::Resolving { .. } | Phase::Dialing { .. });
-            !dialling || self.now.saturating_duration_since(link.started) < SLOW
-        })
+        self.link(index)
+            .is_some_and(|link| !is_dialling(link) || self.now.saturating_duration_since(link.started) < SLOW)
     }
 
     /// Every target has failed once.
@@ -222,7 +223,9 @@ impl Engine {
         if counting.len() < PARALLEL {
             return Some(hunt.next_at);
         }
-        let slow = counting.iter().filter_map(|&index| self.link(index)?.started.checked_add(SLOW)).min();
+        // Only dials stop to count by the clock; a handshake has a deadline of its own.
+        let dialling = counting.iter().filter_map(|&index| self.link(index).filter(|link| is_dialling(link)));
+        let slow = dialling.filter_map(|link| link.started.checked_add(SLOW)).min();
         slow.map(|at| at.max(hunt.next_at))
     }
 
@@ -312,6 +315,10 @@ impl Engine {
         let elapsed = now.saturating_duration_since(hunt.started);
         Some(BootstrapReport { kind, elapsed, attempts, omitted, hints })
     }
+}
+
+const fn is_dialling(link: &Link) -> bool {
+    matches!(link.phase, Phase::Resolving { .. } | Phase::Dialing { .. })
 }
 
 /// What to do about it.

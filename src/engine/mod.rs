@@ -27,6 +27,8 @@ mod report;
 mod salting;
 mod scope;
 mod table;
+#[cfg(test)]
+mod tests;
 mod timers;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -412,11 +414,12 @@ impl Engine {
         for scope in self.scope_ids() {
             self.scope_mut(scope).hunt = None;
         }
+        // Nothing of the network is reported any more; what was announced before stays in order. No hunt begins where
+        // the last connection of a scope goes.
+        self.closing = Some(Closing::Done);
         for index in self.link_indexes() {
             self.remove_link(index);
         }
-        // Nothing of the network is reported any more; what was announced before stays in order.
-        self.closing = Some(Closing::Done);
         self.outputs.push_back(Output::Event(Event::Closed));
     }
 }

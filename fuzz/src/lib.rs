@@ -1,0 +1,15 @@
+//! The bodies of the fuzz targets. Each takes any bytes and panics where a promise of `settee` is broken; `fuzz_targets/`
+//! hands them what libFuzzer makes up, `tests/replay.rs` what `corpus/` and `regressions/` hold.
+
+mod connstr;
+mod engine;
+mod frame;
+mod map_json;
+mod sasl;
+mod scram;
+
+pub use connstr::connstr;
+pub use engine::engine;
+pub use frame::frame;
+pub use map_json::map_json;
+pub use scram::scram;

@@ -1,0 +1,159 @@
+//! What fuzzing found: endless loops and loose ends, each in its shortest form.
+
+use super::*;
+use crate::auth::{Authenticator, PasswordAuthenticator};
+use crate::connstr;
+use crate::options::Options;
+use crate::wire::{Decoder, Encode, Feature, FeatureSet, Opcode, Status};
+
+const MAP: &str = r#"{"rev":1,"revEpoch":1,"nodesExt":[{"services":{"kv":11210},"hostname":"127.0.0.1","thisNode":true}],
+"name":"b","uuid":"7","nodeLocator":"vbucket","bucketCapabilities":[],"nodes":[{"hostname":"127.0.0.1:8091"}],
+"vBucketServerMap":{"numReplicas":0,"serverList":["127.0.0.1:11210"],"vBucketMap":[[0]]}}"#;
+
+fn config(text: &str) -> EngineConfig {
+    let mut options = Options::default();
+    options.allowed_sasl_mechanisms = vec!["PLAIN".into()];
+    let login = Authenticator::Password(PasswordAuthenticator::new("u", "p").unwrap());
+    EngineConfig::new(&connstr::parse(text).unwrap(), options, login).unwrap()
+}
+
+/// All outputs but the wait, and what it says.
+fn drain(engine: &mut Engine) -> (Vec<Output>, Option<Instant>) {
+    let mut outputs = Vec::new();
+    loop {
+        match engine.poll_output() {
+            Output::Wait(at) => return (outputs, at),
+            output => outputs.push(output),
+        }
+    }
+}
+
+/// The connections that are to be dialled.
+fn dials(outputs: &[Output]) -> Vec<ConnId> {
+    let dials = outputs.iter().filter_map(|output| match output {
+        Output::Connect(dial) => Some(dial.conn),
+        _ => None,
+    });
+    dials.collect()
+}
+
+/// An engine whose bucket is served by one node, on this connection.
+fn serving(config: EngineConfig, now: Instant) -> (Engine, ConnId) {
+    let mut engine = Engine::new(config, [1; 32], now);
+    let conn = dials(&drain(&mut engine).0)[0];
+    engine.handle_input(Input::Connected { conn }, now);
+    drain(&mut engine);
+    let sent = engine.transmit(conn).collect::<Vec<_>>().concat();
+    engine.handle_input(Input::Written { conn, len: sent.len() }, now);
+    let mut answers = Vec::new();
+    let on_frame = |frame: crate::wire::Frame<'_>| {
+        let header = frame.header;
+        let value = match header.opcode {
+            Opcode::HELLO => [Feature::DUPLEX, Feature::XERROR].into_iter().collect::<FeatureSet>().encode(),
+            Opcode::GET_CLUSTER_CONFIG => MAP.into(),
+            _ => Vec::new(),
+        };
+        Encode::response(header.opcode, header.opaque, Status::SUCCESS).emit(&value, &mut answers).unwrap();
+        std::ops::ControlFlow::Continue(())
+    };
+    Decoder::new().feed(&sent, |_| u32::MAX, on_frame).unwrap();
+    engine.handle_input(Input::Received { conn, data: &answers }, now);
+    drain(&mut engine);
+    assert!(engine.bucket_map(BucketRef(0)).is_some());
+    (engine, conn)
+}
+
+fn get(engine: &mut Engine, now: Instant) -> OpId {
+    let bucket = engine.open_bucket("b", now);
+    let collection = engine.collection(bucket, "_default", "_default");
+    let operation = Operation {
+        timeout: Some(Duration::from_secs(600)),
+        ..Operation::new(collection, Bytes::from_static(b"key"), OpKind::Get)
+    };
+    engine.submit(operation, now).unwrap()
+}
+
+#[test]
+fn slow_handshakes_of_a_hunt_leave_no_wait_in_the_past() {
+    let mut now = Instant::now();
+    let config = config("couchbase://127.0.0.1,127.0.0.2,127.0.0.3,127.0.0.4/b");
+    let mut engine = Engine::new(config, [1; 32], now);
+    // Three attempts are connected and say nothing; a fourth has to wait for one of them.
+    for _ in 0..12 {
+        let (outputs, wait) = drain(&mut engine);
+        assert!(wait.is_some_and(|at| at > now));
+        for conn in dials(&outputs) {
+            engine.handle_input(Input::Connected { conn }, now);
+        }
+        now += Duration::from_millis(500);
+        engine.handle_timeout(now);
+    }
+}
+
+#[test]
+fn a_full_window_is_its_own_keep_alive() {
+    let mut now = Instant::now();
+    let mut config = config("couchbase://127.0.0.1/b?config_poll_interval=0");
+    config.window = 7;
+    let (mut engine, conn) = serving(config, now);
+    for _ in 0..7 {
+        get(&mut engine, now);
+    }
+    let (_, wait) = drain(&mut engine);
+    assert!(wait.is_some());
+    let mut closed = None;
+    let begin = now;
+    while closed.is_none() && now < begin + Duration::from_secs(60) {
+        let (outputs, wait) = drain(&mut engine);
+        closed = outputs
+            .iter()
+            .any(|output| matches!(output, Output::Disconnect(gone) if *gone == conn))
+            .then_some(now);
+        let wait = wait.unwrap();
+        assert!(wait > now);
+        now = wait;
+        engine.handle_timeout(now);
+    }
+    // 30 s of silence, then 2.5 s for a sign of life.
+    let closed = closed.unwrap().saturating_duration_since(begin);
+    assert!((32..34).contains(&closed.as_secs()), "{closed:?}");
+}
+
+#[test]
+fn nothing_is_dialled_while_the_last_connections_close() {
+    let now = Instant::now();
+    let (mut engine, conn) = serving(config("couchbase://127.0.0.1/b"), now);
+    // A fetch of the map is under way, so that the scope looks for another node to ask.
+    engine.handle_timeout(now + Duration::from_secs(3));
+    drain(&mut engine);
+    engine.shut_down(Duration::ZERO, now + Duration::from_secs(3));
+    let (outputs, wait) = drain(&mut engine);
+    assert!(
+        matches!(&outputs[..], [Output::Disconnect(gone), Output::Event(Event::Closed)] if *gone == conn),
+        "{outputs:?}"
+    );
+    assert_eq!(wait, None);
+}
+
+#[test]
+fn what_is_waited_for_behind_the_end_ends_at_once() {
+    let now = Instant::now();
+    let mut engine = Engine::new(config("couchbase://127.0.0.1"), [1; 32], now);
+    engine.shut_down(Duration::ZERO, now);
+    drain(&mut engine);
+    let bootstrap = engine.bootstrap(now);
+    let ready = engine.wait_until_ready(None, DesiredState::Online, Duration::from_secs(1), now);
+    let (outputs, _) = drain(&mut engine);
+    let ended: Vec<OpId> = outputs
+        .iter()
+        .map(|output| match output {
+            Output::Event(Event::Completed { op, result: Err(error) }) => {
+                assert_eq!(error.kind(), ErrorKind::RequestCanceled);
+                *op
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(ended, [bootstrap, ready]);
+    assert_eq!(engine.operations(), 0);
+}
