@@ -45,6 +45,9 @@ const LARGE_BODY: u32 = 32 * 1024 * 1024;
 const HIGH_WATER: usize = 1024 * 1024;
 /// Silence after a keep-alive until the connection counts as dead (`kv-protocol.md` 8.6).
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_millis(2500);
+/// Time after a keep-alive within which a whole frame must come, however many bytes do: a stream that is out of step
+/// may take every answer for the body of a frame that never ends.
+const FRAME_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One key-value connection; `T` is what the owner knows a request by.
 #[derive(Debug)]
@@ -67,6 +70,8 @@ struct State<T> {
     events: VecDeque<ConnEvent<T>>,
     /// The request whose answer broke the stream.
     culprit: Option<Opaque>,
+    /// Whether a whole frame has come since the last keep-alive was sent.
+    heard: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,7 +205,8 @@ pub enum SendError {
 impl<T: Copy> Connection<T> {
     /// A connection whose dial has begun.
     pub fn new(settings: Settings, now: Instant) -> Self {
-        let (window, keep_alive) = (settings.window, settings.keep_alive);
+        // A handshake has up to eight requests under way.
+        let (window, keep_alive) = (settings.window.max(8), settings.keep_alive);
         Self {
             decoder: Decoder::new(),
             tx: SendBuffer::default(),
@@ -211,6 +217,7 @@ impl<T: Copy> Connection<T> {
                 inflight: InFlight::new(window),
                 events: VecDeque::new(),
                 culprit: None,
+                heard: false,
             },
             keep_alive,
             last_received: now,
@@ -298,12 +305,13 @@ impl<T: Copy> Connection<T> {
     /// Asks for a sign of life unless one is due already: something else has shown that the peer may be gone.
     pub fn probe(&mut self, now: Instant) {
         // One that was followed by a sign of life is done, though the timer has not looked yet.
-        let is_due = self.probe_sent.is_none_or(|sent| self.last_received > sent);
+        let is_due = self.probe_sent.is_none() || self.state.heard;
         if self.state.phase == Phase::Ready && is_due {
             let noop = Encode::request(Opcode::NOOP, Opaque(0));
             // Without room for it the requests under way do as well: the peer owes an answer to each.
             let _ = self.write(Tag::Probe, noop, &Bytes::new());
             self.probe_sent = Some(now);
+            self.state.heard = false;
         }
     }
 
@@ -313,7 +321,10 @@ impl<T: Copy> Connection<T> {
             return None;
         }
         match self.probe_sent {
-            Some(sent) => self.last_received.max(sent).checked_add(PROBE_TIMEOUT),
+            Some(sent) => {
+                let silent = self.last_received.max(sent).checked_add(PROBE_TIMEOUT)?;
+                sent.checked_add(FRAME_TIMEOUT).map(|at| at.min(silent))
+            }
             None => self.last_received.checked_add(self.keep_alive?),
         }
     }
@@ -325,7 +336,7 @@ impl<T: Copy> Connection<T> {
         }
         match self.probe_sent {
             // Any frame is a sign of life, also where the answer itself is late behind slow requests.
-            Some(sent) if self.last_received > sent => {
+            Some(_) if self.state.heard => {
                 self.probe_sent = None;
                 false
             }
@@ -372,7 +383,7 @@ impl<T: Copy> Connection<T> {
 
     /// Whether nothing of the owner's is under way and nothing waits to be written.
     pub fn is_idle(&self) -> bool {
-        self.state.inflight.live() == 0 && self.tx.pending() == 0
+        self.state.inflight.live() == 0 && self.tx.pending() == 0 && self.state.events.is_empty()
     }
 
     /// What the server granted.
@@ -497,6 +508,7 @@ impl<T: Copy> State<T> {
         if self.phase == Phase::Closed {
             return ControlFlow::Continue(());
         }
+        self.heard = true;
         if frame.header.magic == Magic::ServerRequest {
             self.on_server_request(&frame);
             return ControlFlow::Continue(());

@@ -96,8 +96,11 @@ impl Engine {
                 link.draining.is_none() && link.connection().is_some_and(crate::conn::Connection::can_send)
             })
         });
-        // Without a ready node the first one that gets ready is asked.
-        let Some(index) = ready else { return };
+        // Without a node that is ready and has room, the first one that gets so is asked.
+        let Some(index) = ready else {
+            self.lookups_owed = true;
+            return;
+        };
         let path = bytes::Bytes::from(format!("{}.{}", entry.scope, entry.name));
         let Some(connection) = self.link_mut(index).and_then(Link::connection_mut) else { return };
         if !connection.features().contains(Feature::COLLECTIONS) {
@@ -112,6 +115,8 @@ impl Engine {
         if connection.send(Tag::Collection(collection), request, &path).is_ok() {
             self.collections[collection as usize].state = State::Asked { link: index };
             self.announce_transmit(index);
+        } else {
+            self.lookups_owed = true;
         }
     }
 

@@ -57,6 +57,9 @@ impl Target {
 impl Engine {
     /// Begins to look for a scope's first map; an idle connection is taken over for a bucket (`connecting.md` 4.4).
     pub(super) fn start_hunt(&mut self, scope: ScopeId) {
+        if self.closing.is_some() {
+            return;
+        }
         if self.is_closed() {
             return;
         }
@@ -258,6 +261,7 @@ impl Engine {
             if index == winner && scope == ScopeId::Cluster {
                 if let Some(link) = self.link_mut(index) {
                     link.role = Role::Idle;
+                    link.config_retry = None;
                 }
                 self.arm(index);
             } else if self.link(index).is_some_and(|link| matches!(link.role, Role::Seed { .. })) {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use super::queue::OpQueue;
 use super::scope::ScopeId;
 use super::{ConnId, Dial, Engine, Input, LinkError, Lookup, LookupError, LookupId, Output, Stage, Tag};
-use crate::conn::{ConnEvent, Connection, Settings};
+use crate::conn::{Answer, ConnEvent, Connection, Settings};
 use crate::error::ErrorKind;
 use crate::map::Endpoint;
 use crate::options::IpProtocol;
@@ -93,6 +93,14 @@ impl Failure {
     }
 }
 
+/// What a connection leaves behind.
+#[derive(Debug, Default)]
+struct Left {
+    answers: Vec<Answer<Tag>>,
+    /// What was asked, and whether a part of it was written.
+    requests: Vec<(Tag, bool)>,
+}
+
 /// Pauses between dials (BOOT-25).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Backoff {
@@ -109,20 +117,25 @@ impl Backoff {
 
     /// How long to wait before the next dial, before jitter.
     fn next(&mut self, longest: Duration, now: Instant) -> Duration {
-        let served = self.ready_at.take().is_some_and(|at| now.saturating_duration_since(at) >= SERVED);
-        if served {
-            *self = Self::default();
-        }
+        self.reset_if_served(now);
         let down_since = *self.down_since.get_or_insert(now);
         let ceiling =
             if now.saturating_duration_since(down_since) < LONG_DOWN { SHORT_PAUSE } else { longest };
-        let pause = self.pause.unwrap_or(Duration::ZERO);
-        self.pause = Some((pause * 2).clamp(FIRST_PAUSE, ceiling.max(FIRST_PAUSE)));
+        let ceiling = ceiling.max(FIRST_PAUSE);
+        let pause = self.pause.unwrap_or(Duration::ZERO).min(ceiling);
+        self.pause = Some((pause * 2).clamp(FIRST_PAUSE, ceiling));
         pause
     }
 
+    fn reset_if_served(&mut self, now: Instant) {
+        if self.ready_at.take().is_some_and(|at| now.saturating_duration_since(at) >= SERVED) {
+            *self = Self::default();
+        }
+    }
+
     /// The same for a bucket that the node refuses.
-    fn next_for_bucket(&mut self) -> Duration {
+    fn next_for_bucket(&mut self, now: Instant) -> Duration {
+        self.reset_if_served(now);
         let pause = self.pause.unwrap_or(Duration::ZERO).clamp(BUCKET_PAUSE, BUCKET_PAUSE_MAX);
         self.pause = Some((pause * 2).min(BUCKET_PAUSE_MAX));
         pause
@@ -324,10 +337,9 @@ impl Engine {
         }
         if rest.is_empty() {
             let text = format!("the name has no address that ip_protocol={wanted} allows");
-            self.fail_link(
-                index,
-                Failure { stage: Stage::Resolve, kind: ErrorKind::UnambiguousTimeout, text },
-            );
+            let failure = Failure { stage: Stage::Resolve, kind: ErrorKind::UnambiguousTimeout, text };
+            let serial = link.serial;
+            self.failing.push((index, serial, failure));
             return;
         }
         let now = self.now;
@@ -462,9 +474,20 @@ impl Engine {
         let Some(connection) = link.connection_mut() else { return };
         connection.written(len);
         link.transmit_announced = false;
-        self.flush_queue(index);
-        self.announce_transmit(index);
+        self.flush(index);
         self.close_if_drained(index);
+    }
+
+    /// A connection may have room again: what waits for it goes out.
+    fn flush(&mut self, index: u32) {
+        self.flush_queue(index);
+        if self.lookups_owed
+            && let Some(bucket) = self.link(index).and_then(|link| link.bucket)
+        {
+            self.lookups_owed = false;
+            self.resolve_waiting_collections(bucket);
+        }
+        self.announce_transmit(index);
     }
 
     fn on_lost(&mut self, index: u32, conn: ConnId, why: LinkError) {
@@ -505,8 +528,7 @@ impl Engine {
         {
             self.on_conn_event(index, event);
         }
-        self.flush_queue(index);
-        self.announce_transmit(index);
+        self.flush(index);
         self.close_if_drained(index);
         // A connection that serves moves its keep-alive with every read: its timer is set when it fires.
         if self
@@ -519,16 +541,18 @@ impl Engine {
 
     fn on_conn_event(&mut self, index: u32, event: ConnEvent<Tag>) {
         match event {
-            ConnEvent::Answer(answer) => match answer.tag {
-                Tag::Op(slot) => self.on_op_answer(index, slot, answer),
-                Tag::Config(scope) => self.on_config_answer(index, scope, &answer),
-                Tag::Collection(collection) => self.on_collection_answer(index, collection, &answer),
-            },
+            ConnEvent::Answer(answer) => self.on_answer(index, answer),
             ConnEvent::Salt(request) => self.salt(index, request),
             ConnEvent::Config(body) => {
                 self.propose(index, &body);
+                self.heard_of_map(index);
             }
-            ConnEvent::ConfigRefused(status) => self.on_handshake_config_refused(index, status),
+            ConnEvent::ConfigRefused(status) => {
+                if status == Status::SUCCESS {
+                    self.heard_of_map(index);
+                }
+                self.on_handshake_config_refused(index, status);
+            }
             ConnEvent::BucketRefused { status, context } => {
                 if let Some(link) = self.link_mut(index) {
                     link.bucket_refused = Some((status, context));
@@ -554,7 +578,7 @@ impl Engine {
         if let Some(Tag::Op(slot)) = culprit {
             self.fail_undecodable(slot, format!("{error}; the connection is given up"), true);
         } else if let Some(tag) = culprit {
-            self.settle_lost(tag, true);
+            self.settle_lost(index, tag, true);
         }
         let Some(link) = self.link(index) else { return };
         let stage = link.stage();
@@ -677,8 +701,13 @@ impl Engine {
         link.last_failure = Some(failure.clone());
         link.config_retry = None;
         let role = link.role;
-        let requests = self.disconnect(index);
+        let mut left = self.disconnect(index);
+        let waiting = self.link_mut(index).map(|link| link.queue.take()).unwrap_or_default();
         self.states_changed = true;
+        if role != Role::Member {
+            // The link goes, and its index may be another's before this is over.
+            self.settle(index, std::mem::take(&mut left));
+        }
         match role {
             _ if self.link(index).is_some_and(|link| link.draining.is_some()) => self.remove_link(index),
             Role::Seed { scope, target } => {
@@ -689,7 +718,7 @@ impl Engine {
             Role::Member => {
                 let Some(link) = self.link_mut(index) else { return };
                 let pause = if bucket_refused {
-                    link.backoff.next_for_bucket()
+                    link.backoff.next_for_bucket(now)
                 } else {
                     link.backoff.next(longest, now)
                 };
@@ -701,7 +730,6 @@ impl Engine {
                 if pause.is_zero() {
                     self.dial(index);
                 } else {
-                    self.fail_queued_fast(index);
                     self.arm(index);
                 }
             }
@@ -713,17 +741,36 @@ impl Engine {
         if let Some(bucket) = self.link(index).and_then(|link| link.bucket) {
             self.suspect_map(ScopeId::Bucket(bucket));
         }
-        for (tag, written) in requests {
-            self.settle_lost(tag, written);
+        self.settle(index, left);
+        // Behind what was encoded already: requests keep their order where that is possible (`cluster-maps.md` 9).
+        for id in waiting {
+            self.dispatch(id);
+        }
+    }
+
+    /// Deals with what a connection left behind: answers that had come, and requests without one.
+    fn settle(&mut self, index: u32, left: Left) {
+        for answer in left.answers {
+            self.on_answer(index, answer);
+        }
+        for (tag, written) in left.requests {
+            self.settle_lost(index, tag, written);
+        }
+    }
+
+    fn on_answer(&mut self, index: u32, answer: Answer<Tag>) {
+        match answer.tag {
+            Tag::Op(slot) => self.on_op_answer(index, slot, answer),
+            Tag::Config(scope) => self.on_config_answer(index, scope, &answer),
+            Tag::Collection(collection) => self.on_collection_answer(index, collection, &answer),
         }
     }
 
     /// Takes a link out of use for good: what waits for it finds another way.
     pub(super) fn remove_link(&mut self, index: u32) {
-        let requests = self.disconnect(index);
+        let left = self.disconnect(index);
         self.link_timers.clear(index);
         let Some(mut link) = self.links.get_mut(index as usize).and_then(Option::take) else { return };
-        self.free_links.push(index);
         self.states_changed = true;
         let bucket = link.bucket.map(|bucket| &mut self.buckets[bucket as usize]);
         for slot in bucket.into_iter().flat_map(|bucket| &mut bucket.slots) {
@@ -731,12 +778,12 @@ impl Engine {
                 *slot = None;
             }
         }
+        self.settle(index, left);
         for op in link.queue.take() {
             self.dispatch(op);
         }
-        for (tag, written) in requests {
-            self.settle_lost(tag, written);
-        }
+        // Only from here on may another link have this index.
+        self.free_links.push(index);
     }
 
     /// The node left the map: no new requests, answers are still taken (`cluster-maps.md` 9).
@@ -748,7 +795,7 @@ impl Engine {
             self.remove_link(index);
             return;
         }
-        link.draining = Some(until);
+        link.draining.get_or_insert(until);
         let waiting = link.queue.take();
         for op in waiting {
             self.dispatch(op);
@@ -766,27 +813,33 @@ impl Engine {
     }
 
     /// Ends whatever connection, dial or look-up the link has; what was asked on it is returned.
-    fn disconnect(&mut self, index: u32) -> Vec<(Tag, bool)> {
+    fn disconnect(&mut self, index: u32) -> Left {
         let now = self.now;
-        let Some(link) = self.link_mut(index) else { return Vec::new() };
+        let mut left = Left::default();
+        let Some(link) = self.link_mut(index) else { return left };
         link.transmit_announced = false;
         match std::mem::replace(&mut link.phase, Phase::Waiting { until: now }) {
-            Phase::Waiting { .. } => Vec::new(),
+            Phase::Waiting { .. } => {}
             Phase::Resolving { lookup } => {
                 self.lookups.remove(&lookup);
-                Vec::new()
             }
             Phase::Dialing { attempts, .. } => {
                 for (conn, _) in attempts {
                     self.hang_up(conn);
                 }
-                Vec::new()
             }
             Phase::Live { conn, mut connection } => {
                 self.hang_up(conn);
-                connection.close()
+                // An answer that came completes its operation, whatever came behind it (`kv-protocol.md` 8.3).
+                while let Some(event) = connection.poll_event() {
+                    if let ConnEvent::Answer(answer) = event {
+                        left.answers.push(answer);
+                    }
+                }
+                left.requests = connection.close();
             }
         }
+        left
     }
 
     fn hang_up(&mut self, conn: ConnId) {
@@ -849,7 +902,8 @@ impl Engine {
             }
             Phase::Live { connection, .. } if connection.is_ready() => {
                 if connection.handle_timeout(now) {
-                    let text = "no sign of life within 2.5 s of a keep-alive";
+                    let text =
+                        "no answer in time after a keep-alive: the peer is silent, or its stream out of step";
                     self.fail_link(index, timed_out(Stage::Map, text));
                     return;
                 }

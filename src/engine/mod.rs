@@ -46,7 +46,7 @@ pub use op::{
 pub use report::{AttemptReport, BootstrapReport, Stage};
 
 use collections::Collection;
-use link::{ConnTable, Link, earliest};
+use link::{ConnTable, Failure, Link, earliest};
 use salting::Job;
 use scope::{Bucket, Scope, ScopeId};
 use table::OpTable;
@@ -126,6 +126,10 @@ pub struct Engine {
     pauses: Deadlines,
     watchers: Vec<OpId>,
     requeue: Vec<OpId>,
+    /// Links that failed before they were dialled, to be dealt with in turn and not in each other's midst.
+    failing: Vec<(u32, u32, Failure)>,
+    /// A collection's id could not be asked for: no connection had room.
+    lookups_owed: bool,
     was_full: bool,
 
     links: Vec<Option<Box<Link>>>,
@@ -178,6 +182,8 @@ impl Engine {
             pauses: Deadlines::default(),
             watchers: Vec::new(),
             requeue: Vec::new(),
+            failing: Vec::new(),
+            lookups_owed: false,
             was_full: false,
             links: Vec::new(),
             free_links: Vec::new(),
@@ -275,6 +281,9 @@ impl Engine {
     pub fn poll_output(&mut self) -> Output {
         loop {
             if let Some(output) = self.outputs.pop_front() {
+                if let Output::Event(Event::Completed { op, .. }) = &output {
+                    self.ops.release(*op);
+                }
                 return output;
             }
             if self.is_closed() {
@@ -284,7 +293,7 @@ impl Engine {
             if self.outputs.is_empty() {
                 let (next, _) = self.next_wake();
                 // What became due meanwhile is done before anybody waits.
-                if next.is_none_or(|at| at > self.now) {
+                if self.failing.is_empty() && next.is_none_or(|at| at > self.now) {
                     return Output::Wait(next);
                 }
             }
@@ -375,6 +384,11 @@ impl Engine {
             }
             self.want_cluster_link();
         }
+        while let Some((index, serial, failure)) = self.failing.pop() {
+            if self.link(index).is_some_and(|link| link.serial == serial) {
+                self.fail_link(index, failure);
+            }
+        }
         while let Some(slot) = self.deadlines.pop_due(now) {
             self.on_deadline(slot);
         }
@@ -399,6 +413,11 @@ impl Engine {
 
     fn run_closing(&mut self) {
         let Some(Closing::Draining(until)) = self.closing else { return };
+        // Whoever waits for a state waits in vain; that does not hold up the rest.
+        for id in std::mem::take(&mut self.watchers) {
+            let error = self.error(id, ErrorKind::ClusterClosed, None);
+            self.complete(id, Err(error));
+        }
         if self.ops.len() > 0 && until > self.now {
             return;
         }

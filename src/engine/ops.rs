@@ -98,6 +98,7 @@ impl Engine {
         if self.ops.get(op).is_some() {
             self.leave(op);
             self.ops.remove(op);
+            self.ops.release(op);
             self.after_end();
         }
     }
@@ -126,6 +127,11 @@ impl Engine {
 
     fn watch(&mut self, id: OpId) {
         if self.is_closed() {
+            let error = self.error(id, ErrorKind::ClusterClosed, None);
+            self.complete(id, Err(error));
+            return;
+        }
+        if self.is_closed() {
             let error = self.error(id, ErrorKind::RequestCanceled, Some("the cluster was closed".into()));
             self.complete(id, Err(error));
             return;
@@ -143,7 +149,8 @@ impl Engine {
             let context = OpContext { operation: name, detail: Some(detail), ..OpContext::default() };
             Some(OpError::new(kind, context))
         };
-        let Some(collection) = self.collections.get(operation.collection.0 as usize) else {
+        let collection = self.collections.get(operation.collection.0 as usize);
+        let Some(collection) = collection.filter(|it| (it.bucket as usize) < self.buckets.len()) else {
             return invalid(ErrorKind::InvalidArgument, "the collection is none of this engine's".into());
         };
         let max = if collection.is_default() { KEY_MAX_DEFAULT } else { KEY_MAX };
@@ -306,7 +313,7 @@ impl Engine {
         let Some(op) = self.ops.get_mut(id) else { return };
         let Work::Kv(operation) = &op.work else { return };
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
-        let Phase::Live { connection, .. } = &mut link.phase else { return };
+        let Phase::Live { conn, connection } = &mut link.phase else { return };
         let features = connection.features();
         let collections = features.contains(Feature::COLLECTIONS);
         let kind = &operation.kind;
@@ -377,7 +384,7 @@ impl Engine {
             Ok(opaque) => {
                 op.place = Place::Sent;
                 op.opaque = Some(opaque);
-                op.link = Some(LinkRef { index, serial: link.serial });
+                op.link = Some(LinkRef { index, serial: link.serial, conn: *conn });
             }
             Err(SendError::NoRoom) => {
                 op.place = Place::Link(index);
@@ -461,6 +468,7 @@ impl Engine {
             && op.forward_tried != Some(serial)
         {
             op.forward_tried = Some(serial);
+            op.routed_by = serial;
             op.retries += 1;
             self.hand_to(id, forward);
             return;
@@ -549,9 +557,9 @@ impl Engine {
     }
 
     /// What was asked on a connection that ended (8.3).
-    pub(super) fn settle_lost(&mut self, tag: Tag, written: bool) {
+    pub(super) fn settle_lost(&mut self, index: u32, tag: Tag, written: bool) {
         match tag {
-            Tag::Config(scope) => self.on_config_lost(scope),
+            Tag::Config(scope) => self.on_config_lost(index, scope),
             Tag::Collection(collection) => self.on_collection_lost(collection),
             Tag::Op(slot) => {
                 let Some(id) = self.ops.id(slot) else { return };
@@ -570,21 +578,6 @@ impl Engine {
                     error.context_mut().may_have_happened = true;
                     self.complete(id, Err(error));
                 }
-            }
-        }
-    }
-
-    /// The node is known to be down: operations that do not want to wait for it end.
-    pub(super) fn fail_queued_fast(&mut self, index: u32) {
-        let Some(link) = self.link_mut(index) else { return };
-        for id in link.queue.take() {
-            let Some(op) = self.ops.get_mut(id).filter(|op| op.place == Place::Link(index)) else { continue };
-            op.reasons.insert(RetryReason::SocketNotAvailable);
-            if matches!(&op.work, Work::Kv(operation) if operation.retry == RetryStrategy::FailFast) {
-                op.place = Place::Nowhere;
-                self.fail(id, RetryReason::SocketNotAvailable.error(), None);
-            } else if let Some(link) = self.link_mut(index) {
-                link.queue.push(id);
             }
         }
     }
@@ -768,7 +761,7 @@ impl Engine {
     }
 
     fn live(&mut self, reached: LinkRef) -> Option<&mut crate::conn::Connection<Tag>> {
-        let link = self.link_mut(reached.index).filter(|link| link.serial == reached.serial)?;
+        let link = self.link_mut(reached.index).filter(|link| link.conn() == Some(reached.conn))?;
         Link::connection_mut(link)
     }
 
@@ -809,6 +802,13 @@ impl Engine {
     }
 
     fn close_link(&mut self, index: u32, kind: ErrorKind, text: &str) {
+        // The answer may be one that an ended connection left behind.
+        if self.link(index).and_then(Link::connection).is_none_or(|connection| !connection.is_ready()) {
+            for id in std::mem::take(&mut self.requeue) {
+                self.dispatch(id);
+            }
+            return;
+        }
         let stage = if kind == ErrorKind::BucketNotFound { super::Stage::Bucket } else { super::Stage::Auth };
         self.fail_link(index, super::link::Failure { stage, kind, text: text.to_owned() });
         for id in std::mem::take(&mut self.requeue) {

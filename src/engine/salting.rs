@@ -52,6 +52,16 @@ impl Engine {
     pub(super) fn salt_slice(&mut self) {
         let now = self.now;
         let next = self.after(PAUSE);
+        // A job that nobody waits for any more is not worth its rounds.
+        let links = &self.links;
+        self.salting.retain(|job| {
+            job.waiting.iter().any(|&(index, serial)| {
+                let link = links.get(index as usize).and_then(Option::as_deref);
+                link.is_some_and(|link| {
+                    link.serial == serial && link.connection().is_some_and(|it| !it.is_ready())
+                })
+            })
+        });
         let Some(job) = self.salting.first_mut().filter(|job| job.due <= now) else { return };
         if !job.hasher.run(ROUNDS) {
             job.due = next;

@@ -131,6 +131,7 @@ impl Engine {
             };
             if known.is_some_and(|known| rev <= known.rev) {
                 self.counters.stale_maps += 1;
+                self.on_known_map(index);
                 return false;
             }
         }
@@ -147,6 +148,17 @@ impl Engine {
                 self.on_rejected_map(index, &error);
                 false
             }
+        }
+    }
+
+    /// A node gives the map that is in use, or an older one: a hunt that was to find a newer one is over.
+    fn on_known_map(&mut self, index: u32) {
+        let Some(link) = self.link_mut(index) else { return };
+        link.config_retry = None;
+        if let Role::Seed { scope, .. } = link.role
+            && self.scope(scope).map.is_some()
+        {
+            self.end_hunt(scope, index);
         }
     }
 
@@ -173,7 +185,15 @@ impl Engine {
             self.refuse_map(index, "this is not a Couchbase Server but another product");
             return false;
         }
+        let serial = self.link(index).map(|link| link.serial);
         let cluster = self.accept_cluster(index, Arc::clone(&map));
+        if self.link(index).map(|link| link.serial) != serial {
+            // Refused, and the link with it: another may have its index.
+            return false;
+        }
+        if let Some(link) = self.link_mut(index) {
+            link.config_retry = None;
+        }
         if map.kind == MapKind::Global {
             return cluster;
         }
@@ -253,9 +273,15 @@ impl Engine {
     fn accept_bucket(&mut self, index: u32, bucket: u32, map: Arc<ClusterMap>) -> bool {
         let scope = &self.buckets[bucket as usize].scope;
         let succession = match map::succession(scope.map.as_deref(), &map) {
-            Ok(Succession::Same) => return false,
+            Ok(Succession::Same) => {
+                self.on_known_map(index);
+                return false;
+            }
             Ok(succession) => succession,
-            Err(error) if error.reason == RejectReason::Stale => return false,
+            Err(error) if error.reason == RejectReason::Stale => {
+                self.on_known_map(index);
+                return false;
+            }
             Err(error) => {
                 self.on_rejected_map(index, &error);
                 return false;
@@ -361,16 +387,30 @@ impl Engine {
     pub(super) fn on_serving(&mut self, index: u32) {
         let Some(link) = self.link(index) else { return };
         let scope = link.bucket.map_or(ScopeId::Cluster, ScopeId::Bucket);
-        if self.scope(scope).tracker.next_poll.is_none() {
-            self.restart_poll(scope);
-        }
+        // It may be one that has to be asked more often; a timer that runs already is not put off.
+        let before = self.scope(scope).tracker.next_poll;
+        self.restart_poll(scope);
+        let tracker = &mut self.scope_mut(scope).tracker;
+        tracker.next_poll = earliest(before, tracker.next_poll);
         if std::mem::take(&mut self.scope_mut(scope).tracker.missed) {
             self.suspect_map(scope);
         }
         if let ScopeId::Bucket(bucket) = scope {
             self.buckets[bucket as usize].dark_since = None;
+            if self.link(index).is_some_and(|link| link.role == Role::Member) {
+                // Its nodes are back: nobody needs the seeds any more.
+                self.end_hunt(scope, index);
+            }
             self.resolve_waiting_collections(bucket);
         }
+    }
+
+    /// A handshake has brought a map, or the word that there is none newer: as good as a fetch (R-TRK-5).
+    pub(super) fn heard_of_map(&mut self, index: u32) {
+        let Some(link) = self.link(index).filter(|link| link.role == Role::Member) else { return };
+        let scope = link.bucket.map_or(ScopeId::Cluster, ScopeId::Bucket);
+        self.scope_mut(scope).tracker.missed = false;
+        self.restart_poll(scope);
     }
 
     /// An answer to the handshake's request for a map that holds none.
@@ -660,9 +700,12 @@ impl Engine {
     }
 
     /// A fetch went down with its connection.
-    pub(super) fn on_config_lost(&mut self, scope: ScopeId) {
+    pub(super) fn on_config_lost(&mut self, index: u32, scope: ScopeId) {
         let now = self.now;
         let tracker = &mut self.scope_mut(scope).tracker;
+        if tracker.in_flight.is_none_or(|(asked, _)| asked != index) {
+            return;
+        }
         tracker.in_flight = None;
         tracker.last_start = None;
         tracker.wanted = Some(now);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::{DesiredState, OpId, Operation, RetryReason};
+use super::{ConnId, DesiredState, OpId, Operation, RetryReason};
 use crate::ids::{Opaque, VbucketId};
 use crate::wire::{ServerDuration, Status};
 
@@ -79,6 +79,8 @@ pub(super) enum Place {
 pub(super) struct LinkRef {
     pub(super) index: u32,
     pub(super) serial: u32,
+    /// The connection it had then: an opaque means nothing on any other.
+    pub(super) conn: ConnId,
 }
 
 /// A set of retry reasons.
@@ -156,15 +158,20 @@ impl OpTable {
         entry.op.as_mut().filter(|_| entry.generation == id.generation)
     }
 
-    /// Drops an operation, in place; whether it was there.
+    /// Drops an operation, in place; whether it was there. Its slot stays taken until [`OpTable::release`], so that its
+    /// index means nothing else before its owner has heard of the end.
     pub(super) fn remove(&mut self, id: OpId) -> bool {
         match self.slots.get_mut(id.slot as usize) {
             Some(entry) if entry.generation == id.generation && entry.op.is_some() => entry.op = None,
             _ => return false,
         }
-        self.free.push(id.slot);
         self.live -= 1;
         true
+    }
+
+    /// The owner knows that the operation has ended.
+    pub(super) fn release(&mut self, id: OpId) {
+        self.free.push(id.slot);
     }
 
     /// Every live operation, by slot.

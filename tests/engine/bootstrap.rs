@@ -578,7 +578,7 @@ fn boot_28_degraded_is_one_node_and_online_all() {
 }
 
 #[test]
-fn boot_27_a_settee_opens_at_once_and_operations_wait_for_the_first_map() {
+fn boot_27_a_handle_opens_at_once_and_operations_wait_for_the_first_map() {
     let mut net = net(1);
     net.cluster().kill_node(NodeId(0));
     let mut client = Client::new(net, "couchbase://10.0.0.1");

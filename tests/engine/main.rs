@@ -4,6 +4,7 @@
 //! `mi_*` of `kv-protocol.md`, `r_*` and `s*` of `cluster-maps.md`, `h*` of `hostile-peers.md`.
 
 mod bootstrap;
+mod chaos;
 mod common;
 mod contract;
 mod hostile;

@@ -425,11 +425,8 @@ fn h20_what_cannot_be_encoded_in_the_middle_of_a_burst_leaves_the_stream_in_step
 
 #[test]
 fn keep_alive_8_6_after_30_s_of_silence() {
-    let mut client = Client::connected(1);
-    client.cluster().add_rule(NodeId(0), Rule::new(Opcode::GET_CLUSTER_CONFIG, Action::Ignore));
     // Only the keep-alive can be heard: the map is not polled.
-    let mut silent = config("couchbase://10.0.0.1?config_poll_interval=0");
-    silent.default_bucket = None;
+    let silent = config("couchbase://10.0.0.1?config_poll_interval=0");
     let mut client = Client::with(net(1), silent);
     client.online();
     client.run_for(secs(29));

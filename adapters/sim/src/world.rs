@@ -286,3 +286,6 @@ impl<M: Machine> World<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,8 +48,9 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn shut_down(&mut self, drain: Duration, now: Instant) {
+        // Asked again, the engine takes the shorter time.
+        self.engine.shut_down(drain, now);
         if !mem::replace(&mut self.shutting_down, true) {
-            self.engine.shut_down(drain, now);
             // What waits for room is refused by the engine, and fails.
             self.full = false;
         }

@@ -4,7 +4,7 @@
 //! and sets the timer. Rules:
 //! - Only readiness is awaited, so nothing is lost between turns. A wake costs the sources that are ready.
 //! - The clock decides what is due; the timer only wakes, and is set again only for an earlier instant or after it fired.
-//! - Work per source and turn is bounded, and so are turns per poll: a flood on one connection starves neither timers
+//! - Work per source and turn is bounded, and each poll is one turn: a flood on one connection starves neither timers
 //!   nor the other tasks of the runtime.
 //! - Every error of a socket but "interrupted" ends its connection at once; what was written is reported before.
 //! - When the runtime drops the driver, everything that waits fails (LIFE-5).
@@ -41,8 +41,10 @@ use crate::slot::Slot;
 
 /// One buffer, shared by all connections: the engine copies what it retains.
 const READ_BUFFER: usize = 256 * 1024;
-/// Turns in one poll, before other tasks get their chance.
-const TURNS_PER_POLL: usize = 8;
+/// The least that is read at once.
+const READ_MIN: usize = 16 * 1024;
+/// At least so many answers are read at once where they have come: fewer would not pay for the calls.
+const ANSWERS_PER_READ: usize = 32;
 /// How often a turn is put off for the sake of a larger burst.
 const MAX_GATHERS: usize = 8;
 
@@ -114,6 +116,10 @@ pub(crate) struct Driver<R: Runtime> {
     /// How many commands waited when the driver last let others go first, and how often it has done so.
     gathered: usize,
     gathers: usize,
+    /// Bytes and answers of this turn, and what an answer weighs.
+    received: usize,
+    answered: usize,
+    answer_size: usize,
     counters: LoopCounters,
     published: Arc<Published>,
 }
@@ -147,6 +153,9 @@ impl<R: Runtime> Driver<R> {
             alarm,
             wait: None,
             crowd: 0,
+            received: 0,
+            answered: 0,
+            answer_size: 0,
             gathered: 0,
             gathers: 0,
             counters: LoopCounters::default(),
@@ -164,18 +173,31 @@ impl<R: Runtime> Driver<R> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        for _ in 0..TURNS_PER_POLL {
-            self.turn();
-            if self.engine.is_closed() {
-                self.end();
-                return Poll::Ready(());
-            }
-            if self.again.is_empty() && self.mailbox.park(cx.waker()) {
-                return Poll::Pending;
-            }
+        self.turn();
+        if self.engine.is_closed() {
+            self.end();
+            return Poll::Ready(());
         }
-        cx.waker().wake_by_ref();
+        // One turn a poll: those whose answers have come ask for more while the rest of the answers is read.
+        if !self.again.is_empty() || !self.mailbox.park(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
+    }
+
+    /// How much to read at once: half of the answers that are due, so that the server works on what their receivers ask
+    /// next while the other half is read.
+    pub(super) fn read_limit(&self) -> usize {
+        let answers = (self.crowd / 2).max(ANSWERS_PER_READ);
+        answers.saturating_mul(self.answer_size).clamp(READ_MIN, READ_BUFFER)
+    }
+
+    /// What an answer weighs, by those of late.
+    fn weigh(&mut self) {
+        let (bytes, answers) = (mem::take(&mut self.received), mem::take(&mut self.answered));
+        if let Some(size) = bytes.checked_div(answers) {
+            self.answer_size = (self.answer_size.saturating_mul(7).saturating_add(size)) / 8;
+        }
     }
 
     /// Whether to let the runtime's other tasks go first. Where many operations were under way lately, the results of the
@@ -212,10 +234,12 @@ impl<R: Runtime> Driver<R> {
         for message in messages.drain(..) {
             self.obey(message, now);
         }
+        self.messages = messages;
         if commanded {
             self.crowd = self.table.len();
+            // What was asked for goes out before answers are read, so that the server works meanwhile.
+            self.settle(now);
         }
-        self.messages = messages;
         let mut ready = mem::take(&mut self.ready);
         for source in ready.drain(..) {
             match source {
@@ -226,6 +250,7 @@ impl<R: Runtime> Driver<R> {
         }
         self.ready = ready;
         self.settle(now);
+        self.weigh();
         if !self.engine.is_closed() {
             let wait = [self.wait, self.backlog.sweep(now)].into_iter().flatten().min();
             self.alarm.arm(wait, &self.runtime, &mut self.again);

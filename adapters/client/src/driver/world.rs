@@ -14,8 +14,6 @@ use super::link::Link;
 use crate::mailbox::{Signal, Source};
 use crate::runtime::{BoxFuture, Runtime, SocketOptions};
 
-/// Reads of one connection in one turn.
-const READS_PER_TURN: usize = 4;
 /// How often one turn goes around engine, writes and due timers.
 const ROUNDS_PER_TURN: usize = 32;
 
@@ -42,18 +40,19 @@ impl<R: Runtime> Driver<R> {
         if link.wants_write {
             self.writes.push(index);
         }
-        for _ in 0..READS_PER_TURN {
-            match link.poll_read(&mut self.buffer) {
-                Poll::Pending => return,
-                Poll::Ready(Ok(0)) => return self.lose(index, LinkError::Closed, now),
-                Poll::Ready(Ok(len)) => {
-                    self.counters.reads += 1;
-                    let data = self.buffer.get(..len).unwrap_or_default();
-                    self.engine.handle_input(Input::Received { conn, data }, now);
-                }
-                Poll::Ready(Err(error)) if may_go_on(&error) => {}
-                Poll::Ready(Err(error)) => return self.lose(index, LinkError::from(&error), now),
+        let limit = self.read_limit();
+        let Some(link) = self.links.get_mut(index).and_then(Option::as_mut) else { return };
+        match link.poll_read(self.buffer.get_mut(..limit).unwrap_or_default()) {
+            Poll::Pending => return,
+            Poll::Ready(Ok(0)) => return self.lose(index, LinkError::Closed, now),
+            Poll::Ready(Ok(len)) => {
+                self.counters.reads += 1;
+                self.received += len;
+                let data = self.buffer.get(..len).unwrap_or_default();
+                self.engine.handle_input(Input::Received { conn, data }, now);
             }
+            Poll::Ready(Err(error)) if may_go_on(&error) => {}
+            Poll::Ready(Err(error)) => return self.lose(index, LinkError::from(&error), now),
         }
         self.again.push(Source::Link(index));
     }
@@ -185,6 +184,7 @@ impl<R: Runtime> Driver<R> {
     fn deliver(&mut self, event: Event) {
         match event {
             Event::Completed { op, result } => {
+                self.answered += 1;
                 if let Some(slot) = self.table.remove(op) {
                     slot.complete(result);
                 }
