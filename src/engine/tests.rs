@@ -149,7 +149,7 @@ fn what_is_waited_for_behind_the_end_ends_at_once() {
         .iter()
         .map(|output| match output {
             Output::Event(Event::Completed { op, result: Err(error) }) => {
-                assert_eq!(error.kind(), ErrorKind::RequestCanceled);
+                assert_eq!(error.kind(), ErrorKind::ClusterClosed);
                 *op
             }
             other => panic!("{other:?}"),
