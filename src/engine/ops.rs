@@ -131,11 +131,6 @@ impl Engine {
             self.complete(id, Err(error));
             return;
         }
-        if self.is_closed() {
-            let error = self.error(id, ErrorKind::RequestCanceled, Some("the cluster was closed".into()));
-            self.complete(id, Err(error));
-            return;
-        }
         if let Some(op) = self.ops.get_mut(id) {
             op.place = Place::Watch;
             self.watchers.push(id);
