@@ -287,7 +287,7 @@ fn shut_down_without_work_is_immediate_also_before_the_first_connection() {
     client.collect();
     assert_eq!(client.closed, 1);
     let outcome = client.outcome(ready).expect("it has ended").clone();
-    assert_eq!(kind(&outcome), ErrorKind::RequestCanceled);
+    assert_eq!(kind(&outcome), ErrorKind::ClusterClosed);
     client.run_for(secs(60));
     assert_eq!((client.closed, client.dials(node(0))), (1, 1));
 }
