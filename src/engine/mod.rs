@@ -56,7 +56,10 @@ use crate::auth::{Mechanism, SaltCache};
 use crate::entropy::Entropy;
 use crate::error::ErrorKind;
 use crate::map::ClusterMap;
-use crate::wire::{ErrorMap, datatype::CompressionRule};
+use crate::wire::{
+    ErrorMap,
+    datatype::{CompressionRule, Compressor},
+};
 
 /// What a request on a connection belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,6 +117,7 @@ enum Closing {
 pub struct Engine {
     config: EngineConfig,
     compression: Option<CompressionRule>,
+    compressor: Compressor,
     entropy: Entropy,
     instance_id: String,
     now: Instant,
@@ -172,6 +176,7 @@ impl Engine {
         let default_bucket = config.default_bucket.clone();
         let mut engine = Self {
             compression: config.compression(),
+            compressor: Compressor::default(),
             config,
             entropy,
             instance_id,

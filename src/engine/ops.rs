@@ -350,8 +350,9 @@ impl Engine {
             None => &self.no_value,
             Some(value) => match &self.compression {
                 Some(rule) if features.contains(Feature::SNAPPY) && rule.is_eligible(value.len()) => {
-                    let compressed =
-                        op.compressed.get_or_insert_with(|| datatype::compress(value, rule).map(Bytes::from));
+                    let compressed = op.compressed.get_or_insert_with(|| {
+                        self.compressor.compress(value, rule).map(Bytes::copy_from_slice)
+                    });
                     match compressed {
                         Some(compressed) => {
                             bits |= datatype::SNAPPY;

@@ -49,11 +49,46 @@ impl CompressionRule {
 
 /// The snappy block of a value, `None` where the rule says to send the value as it is.
 pub fn compress(value: &[u8], rule: &CompressionRule) -> Option<Vec<u8>> {
-    if !rule.is_eligible(value.len()) {
-        return None;
+    Compressor::default().compress(value, rule).map(<[u8]>::to_vec)
+}
+
+/// Compresses value after value in memory of its own: one that does not shrink costs no allocation.
+pub struct Compressor {
+    encoder: snap::raw::Encoder,
+    block: Vec<u8>,
+}
+
+impl Default for Compressor {
+    fn default() -> Self {
+        Self { encoder: snap::raw::Encoder::new(), block: Vec::new() }
     }
-    let block = snap::raw::Encoder::new().compress_vec(value).ok()?;
-    rule.accepts(block.len(), value.len()).then_some(block)
+}
+
+impl Compressor {
+    /// What is kept between two values, in bytes.
+    const KEEP: usize = 1024 * 1024;
+
+    /// The snappy block of a value, `None` where the rule says to send the value as it is.
+    pub fn compress(&mut self, value: &[u8], rule: &CompressionRule) -> Option<&[u8]> {
+        if !rule.is_eligible(value.len()) {
+            return None;
+        }
+        let needed = snap::raw::max_compress_len(value.len());
+        self.block.truncate(Self::KEEP.max(needed));
+        self.block.shrink_to(Self::KEEP.max(needed));
+        if self.block.len() < needed {
+            self.block.resize(needed, 0);
+        }
+        let len = self.encoder.compress(value, &mut self.block).ok()?;
+        rule.accepts(len, value.len()).then_some(())?;
+        self.block.get(..len)
+    }
+}
+
+impl std::fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Compressor").finish_non_exhaustive()
+    }
 }
 
 /// Inflates one raw snappy block to at most `max` bytes. The length it claims is checked against `max`, and against
