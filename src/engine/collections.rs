@@ -90,7 +90,8 @@ impl Engine {
         if !matches!(entry.state, State::Unknown) {
             return;
         }
-        let slots = &self.buckets[entry.bucket as usize].slots;
+        let bucket = entry.bucket as usize;
+        let slots = &self.buckets[bucket].slots;
         let ready = slots.iter().flatten().copied().find(|&index| {
             self.link(index).is_some_and(|link| {
                 link.draining.is_none() && link.connection().is_some_and(crate::conn::Connection::can_send)
@@ -98,7 +99,7 @@ impl Engine {
         });
         // Without a node that is ready and has room, the first one that gets so is asked.
         let Some(index) = ready else {
-            self.lookups_owed = true;
+            self.buckets[bucket].lookups_owed = true;
             return;
         };
         let path = bytes::Bytes::from(format!("{}.{}", entry.scope, entry.name));
@@ -116,7 +117,7 @@ impl Engine {
             self.collections[collection as usize].state = State::Asked { link: index };
             self.announce_transmit(index);
         } else {
-            self.lookups_owed = true;
+            self.buckets[bucket].lookups_owed = true;
         }
     }
 
@@ -173,12 +174,7 @@ impl Engine {
             }
             (Status::NO_BUCKET, _) => {
                 self.put_off_waiting(collection, RetryReason::NodeNotAvailable);
-                let failure = super::link::Failure {
-                    stage: super::Stage::Bucket,
-                    kind: ErrorKind::BucketNotFound,
-                    text: "the connection lost its bucket".into(),
-                };
-                self.fail_link(index, failure);
+                self.close_link(index, ErrorKind::BucketNotFound, "the connection lost its bucket");
             }
             (status, _) => {
                 let text = format!("the look-up of the collection was refused with {status}");

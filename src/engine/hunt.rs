@@ -60,9 +60,6 @@ impl Engine {
         if self.closing.is_some() {
             return;
         }
-        if self.is_closed() {
-            return;
-        }
         let mut targets: Vec<Target> = self.known_nodes().into_iter().map(Target::new).collect();
         let is_member_known = !targets.is_empty();
         let mut seeds: Vec<Target> = self

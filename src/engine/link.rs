@@ -481,10 +481,9 @@ impl Engine {
     /// A connection may have room again: what waits for it goes out.
     fn flush(&mut self, index: u32) {
         self.flush_queue(index);
-        if self.lookups_owed
-            && let Some(bucket) = self.link(index).and_then(|link| link.bucket)
+        if let Some(bucket) = self.link(index).and_then(|link| link.bucket)
+            && std::mem::take(&mut self.buckets[bucket as usize].lookups_owed)
         {
-            self.lookups_owed = false;
             self.resolve_waiting_collections(bucket);
         }
         self.announce_transmit(index);

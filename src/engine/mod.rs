@@ -132,8 +132,6 @@ pub struct Engine {
     requeue: Vec<OpId>,
     /// Links that failed before they were dialled, to be dealt with in turn and not in each other's midst.
     failing: Vec<(u32, u32, Failure)>,
-    /// A collection's id could not be asked for: no connection had room.
-    lookups_owed: bool,
     was_full: bool,
 
     links: Vec<Option<Box<Link>>>,
@@ -188,7 +186,6 @@ impl Engine {
             watchers: Vec::new(),
             requeue: Vec::new(),
             failing: Vec::new(),
-            lookups_owed: false,
             was_full: false,
             links: Vec::new(),
             free_links: Vec::new(),

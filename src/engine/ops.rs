@@ -797,7 +797,7 @@ impl Engine {
         }
     }
 
-    fn close_link(&mut self, index: u32, kind: ErrorKind, text: &str) {
+    pub(super) fn close_link(&mut self, index: u32, kind: ErrorKind, text: &str) {
         // The answer may be one that an ended connection left behind.
         if self.link(index).and_then(Link::connection).is_none_or(|connection| !connection.is_ready()) {
             for id in std::mem::take(&mut self.requeue) {

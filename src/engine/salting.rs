@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::Engine;
 use super::link::Link;
+use super::{ConnId, Engine};
 use crate::auth::{Authenticator, PasswordHasher, SaltRequest};
 use crate::trace::debug;
 
@@ -12,11 +12,11 @@ const ROUNDS: u32 = 1024;
 /// Between slices: as short as a deadline can be that is still in the future.
 const PAUSE: Duration = Duration::from_micros(1);
 
-/// A password being salted, and the links that wait for it.
+/// A password being salted, and the connections that wait for it, by link.
 pub(super) struct Job {
     request: SaltRequest,
     hasher: PasswordHasher,
-    waiting: Vec<(u32, u32)>,
+    waiting: Vec<(u32, ConnId)>,
     due: Instant,
 }
 
@@ -33,15 +33,15 @@ impl Engine {
             }
             return;
         }
-        let Some(serial) = self.link(index).map(|link| link.serial) else { return };
+        let Some(conn) = self.link(index).and_then(Link::conn) else { return };
         if let Some(job) = self.salting.iter_mut().find(|job| job.request == request) {
-            job.waiting.push((index, serial));
+            job.waiting.push((index, conn));
             return;
         }
         debug!(iterations = request.iterations, "salting the password");
         let hasher = PasswordHasher::new(login, &request);
         let due = self.after(PAUSE);
-        self.salting.push(Job { request, hasher, waiting: vec![(index, serial)], due });
+        self.salting.push(Job { request, hasher, waiting: vec![(index, conn)], due });
     }
 
     pub(super) fn salting_due(&self) -> Option<Instant> {
@@ -55,11 +55,9 @@ impl Engine {
         // A job that nobody waits for any more is not worth its rounds.
         let links = &self.links;
         self.salting.retain(|job| {
-            job.waiting.iter().any(|&(index, serial)| {
+            job.waiting.iter().any(|&(index, conn)| {
                 let link = links.get(index as usize).and_then(Option::as_deref);
-                link.is_some_and(|link| {
-                    link.serial == serial && link.connection().is_some_and(|it| !it.is_ready())
-                })
+                link.is_some_and(|link| link.conn() == Some(conn))
             })
         });
         let Some(job) = self.salting.first_mut().filter(|job| job.due <= now) else { return };
@@ -72,9 +70,9 @@ impl Engine {
             following.due = next;
         }
         let Ok(salted) = job.hasher.finish() else { return };
-        for (index, serial) in job.waiting {
+        for (index, conn) in job.waiting {
             if let Some(connection) =
-                self.link_mut(index).filter(|link| link.serial == serial).and_then(Link::connection_mut)
+                self.link_mut(index).filter(|link| link.conn() == Some(conn)).and_then(Link::connection_mut)
             {
                 connection.salted(&salted);
                 self.work_link(index);

@@ -58,6 +58,8 @@ pub(super) struct Bucket {
     /// Why the last node refused the bucket.
     pub(super) refused: Option<ErrorKind>,
     dark_since: Option<Instant>,
+    /// A collection's id could not be asked for: no connection had room.
+    pub(super) lookups_owed: bool,
 }
 
 impl Bucket {
@@ -69,6 +71,7 @@ impl Bucket {
             parked: OpQueue::default(),
             refused: None,
             dark_since: None,
+            lookups_owed: false,
         }
     }
 }

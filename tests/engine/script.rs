@@ -19,6 +19,7 @@ pub(crate) struct Request {
     pub(crate) opcode: Opcode,
     pub(crate) opaque: Opaque,
     pub(crate) extras: Vec<u8>,
+    pub(crate) key: Vec<u8>,
     pub(crate) value: Vec<u8>,
 }
 
@@ -102,6 +103,7 @@ impl Peer for Node {
                     opcode: frame.header.opcode,
                     opaque: frame.header.opaque,
                     extras: frame.extras.to_vec(),
+                    key: frame.key.to_vec(),
                     value: frame.value.to_vec(),
                 };
                 (request, len)
@@ -137,10 +139,20 @@ pub(crate) fn place(
     map: &str,
     script: impl FnMut(&Request) -> Option<Vec<PeerAction>> + 'static,
 ) -> Rc<RefCell<String>> {
+    place_at(net, 0, map, script)
+}
+
+/// The same in the place of any node.
+pub(crate) fn place_at(
+    net: &mut Net,
+    index: usize,
+    map: &str,
+    script: impl FnMut(&Request) -> Option<Vec<PeerAction>> + 'static,
+) -> Rc<RefCell<String>> {
     let map = Rc::new(RefCell::new(map.to_owned()));
     let script: Rc<RefCell<Script>> = Rc::new(RefCell::new(script));
     let given = Rc::clone(&map);
-    net.place_peer(node(0), move || {
+    net.place_peer(node(index), move || {
         Box::new(Node { input: Vec::new(), script: Rc::clone(&script), map: Rc::clone(&given) })
     });
     map
