@@ -85,6 +85,7 @@ pub mod entropy;
 pub mod error;
 pub mod expiry;
 pub mod ids;
+pub mod key;
 pub mod map;
 pub mod options;
 mod trace;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::error::{ErrorKind, OpError};
 use crate::expiry::Expiry;
 use crate::ids::{Cas, MutationToken};
+use crate::key::Key;
 use crate::wire::Opcode;
 
 /// One submitted operation. The number carries a generation: an id never comes back.
@@ -21,6 +22,16 @@ impl OpId {
     /// A small number, unique among live operations: an index for an owner's own table.
     pub const fn index(self) -> usize {
         self.slot as usize
+    }
+
+    /// The number behind the id, for owners that store it in an atomic; never `u64::MAX`.
+    pub const fn to_raw(self) -> u64 {
+        (self.generation as u64) << 32 | self.slot as u64
+    }
+
+    /// The id of a number that [`OpId::to_raw`] gave. A made-up one names no operation, or another.
+    pub const fn from_raw(raw: u64) -> Self {
+        Self { slot: raw as u32, generation: (raw >> 32) as u32 }
     }
 }
 
@@ -56,7 +67,7 @@ pub struct Operation {
     /// Where the document lives.
     pub collection: CollectionRef,
     /// Its key: 1 to 250 bytes in the default collection, 1 to 246 in any other.
-    pub key: Bytes,
+    pub key: Key,
     /// What to do.
     pub kind: OpKind,
     /// The time until it is given up, from submission; `None`: the client's `kv_timeout`, or `kv_durable_timeout`
@@ -68,8 +79,8 @@ pub struct Operation {
 
 impl Operation {
     /// An operation with the client's own time-out and best-effort retries.
-    pub const fn new(collection: CollectionRef, key: Bytes, kind: OpKind) -> Self {
-        Self { collection, key, kind, timeout: None, retry: RetryStrategy::BestEffort }
+    pub fn new(collection: CollectionRef, key: impl Into<Key>, kind: OpKind) -> Self {
+        Self { collection, key: key.into(), kind, timeout: None, retry: RetryStrategy::BestEffort }
     }
 }
 

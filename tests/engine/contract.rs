@@ -233,7 +233,7 @@ fn back_pressure_gives_the_operation_back_and_tells_when_there_is_room() {
     let operation = client.operation("one too many", upsert(b"2"));
     let rejected = client.engine().submit(operation, now).expect_err("it is full");
     assert_eq!(rejected.why, RejectReason::Full);
-    assert_eq!(rejected.operation.key, "one too many");
+    assert_eq!(&rejected.operation.key[..], b"one too many");
     assert_eq!(rejected.operation.kind, upsert(b"2"), "given back whole");
     client.collect();
     assert_eq!(client.writable, 0);

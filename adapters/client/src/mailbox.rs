@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 use std::time::Duration;
 
-use bytes::Bytes;
 use settee::engine::{CollectionRef, DesiredState, OpKind, RetryStrategy};
+use settee::key::Key;
 
 use crate::names::CollectionName;
 use crate::slot::Slot;
@@ -44,7 +44,7 @@ pub(crate) enum Command {
 #[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) target: Target,
-    pub(crate) key: Bytes,
+    pub(crate) key: Key,
     pub(crate) kind: OpKind,
     pub(crate) timeout: Option<Duration>,
     pub(crate) retry: RetryStrategy,
@@ -205,7 +205,7 @@ mod tests {
     }
 
     fn message() -> Message {
-        Message::Command(Command::Bootstrap, Arc::new(Slot::new()))
+        Message::Command(Command::Bootstrap, Arc::new(Slot::new(None)))
     }
 
     #[test]

@@ -41,7 +41,7 @@ pub(super) fn operation(u: &mut Choices<'_>, collection: CollectionRef) -> Opera
         _ => Some(u.of(&TIMES)),
     };
     let retry = if u.one_in(4) { RetryStrategy::FailFast } else { RetryStrategy::BestEffort };
-    Operation { collection, key, kind, timeout, retry }
+    Operation { collection, key: key.into(), kind, timeout, retry }
 }
 
 fn kind(u: &mut Choices<'_>) -> OpKind {

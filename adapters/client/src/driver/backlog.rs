@@ -157,7 +157,7 @@ mod tests {
     #[test]
     fn order_is_kept_and_waiting_here_counts() {
         let (mut backlog, now) = (Backlog::new(2 * SECOND, 10 * SECOND), Instant::now());
-        let slot = || Arc::new(Slot::new());
+        let slot = || Arc::new(Slot::new(None));
         backlog.push(get("a", None), slot(), now);
         backlog.push(get("b", Some(5 * SECOND)), slot(), now);
         let (first, _slot) = backlog.pop(now + SECOND).unwrap();
@@ -171,7 +171,7 @@ mod tests {
     #[test]
     fn what_is_due_ends_without_being_sent() {
         let (mut backlog, now) = (Backlog::new(SECOND, 10 * SECOND), Instant::now());
-        let (short, long) = (Arc::new(Slot::new()), Arc::new(Slot::new()));
+        let (short, long) = (Arc::new(Slot::new(None)), Arc::new(Slot::new(None)));
         backlog.push(get("long", Some(3 * SECOND)), Arc::clone(&long), now);
         backlog.push(get("short", None), Arc::clone(&short), now);
         assert_eq!(backlog.sweep(now), Some(now + SECOND));
@@ -184,7 +184,7 @@ mod tests {
     #[test]
     fn memory_of_cancelled_operations_comes_back() {
         let (mut backlog, now) = (Backlog::new(SECOND, 10 * SECOND), Instant::now());
-        let slots: Vec<_> = (0..1000).map(|_| Arc::new(Slot::new())).collect();
+        let slots: Vec<_> = (0..1000).map(|_| Arc::new(Slot::new(None))).collect();
         for slot in &slots {
             backlog.push(get("k", None), Arc::clone(slot), now);
         }
@@ -198,7 +198,7 @@ mod tests {
     #[test]
     fn endless_timeouts_do_not_overflow() {
         let (mut backlog, now) = (Backlog::new(SECOND, SECOND), Instant::now());
-        backlog.push(get("k", Some(Duration::MAX)), Arc::new(Slot::new()), now);
+        backlog.push(get("k", Some(Duration::MAX)), Arc::new(Slot::new(None)), now);
         assert_eq!(backlog.sweep(now), None);
         assert_eq!(backlog.pop(now).unwrap().0.timeout, Some(Duration::MAX));
     }

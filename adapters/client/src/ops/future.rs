@@ -67,10 +67,8 @@ impl<T> Future for OpFuture<T> {
         }
         match mem::replace(&mut this.stage, Stage::Done) {
             Stage::Unsent(command) => {
-                let slot = Arc::new(Slot::new());
                 // The waker goes in first: the driver may be faster than this task.
-                let first = slot.poll(cx);
-                debug_assert!(first.is_pending());
+                let slot = Arc::new(Slot::new(Some(cx.waker().clone())));
                 if let Err(message) = this.shared.mailbox.post(Message::Command(command, Arc::clone(&slot))) {
                     crate::driver::reject(*message);
                     let outcome = ready!(slot.poll(cx));

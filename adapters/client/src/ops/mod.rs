@@ -27,10 +27,10 @@ pub use write::{Insert, Remove, Replace, Upsert};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use settee::engine::{OpKind, Response, RetryStrategy};
 use settee::error::{ErrorKind, OpError};
 use settee::expiry::{Expiry, ExpiryError};
+use settee::key::Key;
 
 use crate::cluster::{Collection, Shared};
 use crate::mailbox::{Command, Request, Target};
@@ -39,7 +39,7 @@ use crate::mailbox::{Command, Request, Target};
 #[derive(Clone, Debug)]
 struct Draft<K> {
     collection: Collection,
-    key: Bytes,
+    key: Key,
     kind: K,
     timeout: Option<Duration>,
     retry: RetryStrategy,
@@ -51,7 +51,7 @@ impl<K> Draft<K> {
     fn new(collection: &Collection, id: impl AsRef<[u8]>, kind: K) -> Self {
         Self {
             collection: collection.clone(),
-            key: Bytes::copy_from_slice(id.as_ref()),
+            key: Key::copy_from_slice(id.as_ref()),
             kind,
             timeout: None,
             retry: RetryStrategy::BestEffort,
