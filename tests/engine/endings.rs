@@ -269,7 +269,7 @@ fn pauses_of_a_refused_bucket_begin_anew_after_5_s_of_service() {
 
 #[test]
 fn lost_connection_8_3_what_was_encoded_goes_before_what_waited() {
-    let mut client = Client::connected(1);
+    let mut client = Client::connect(net(1), "couchbase://10.0.0.1?compression=off");
     client.put("k", b"0");
     client.run_for(secs(10));
     // One that fills what may wait to be written, so that the next stays unencoded.
