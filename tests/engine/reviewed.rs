@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use base64ct::{Base64, Encoding as _};
-use settee::engine::{OpId, OpKind, RejectReason, Response, WakeReason};
+use settee::engine::{DesiredState, OpId, OpKind, RejectReason, Response, WakeReason};
 use settee::error::ErrorKind;
 use settee::wire::{Opcode, Status};
 use settee_sim::{Action, NodeId, PeerAction, Reachability, Rule};
@@ -308,7 +308,13 @@ fn boot_13_nodes_without_an_address_that_may_be_used_are_passed_over_one_after_t
 
 #[test]
 fn boot_25_members_without_an_address_that_may_be_used_hurt_nobody_else() {
-    let map = map_with(1, &format!("{THIS}{}", many(5000)), "[[0],[0]]", "");
+    let listed = (0..5000).fold(String::new(), |mut text, number| {
+        let _ = write!(text, r#",{{"hostname":"[2001:db8::{number:x}]:8091","ports":{{"direct":11210}}}}"#);
+        text
+    });
+    let map = map_with(1, &format!("{THIS}{}", many(5000)), "[[0],[0]]", "")
+        .replace(r#"}}],"nodesExt""#, &format!(r#"}}}}{listed}],"nodesExt""#));
+    assert!(map.contains(&listed), "the nodes serve the bucket");
     let mut net = net(1);
     place(&mut net, &map, usual);
     let mut client = Client::new(net, &format!("{ALONE}&ip_protocol=force_ipv4"));
@@ -316,7 +322,8 @@ fn boot_25_members_without_an_address_that_may_be_used_hurt_nobody_else() {
     for op in ops {
         assert_eq!(value(&client.end(op)), b"value");
     }
-    client.run_for(secs(1));
+    let op = client.wait(DesiredState::Online, ms(100));
+    assert!(client.end(op).is_err(), "they are members, and not there");
     assert_eq!(client.world.dialled().count(), 1);
 }
 
