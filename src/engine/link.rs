@@ -97,6 +97,8 @@ impl Failure {
 #[derive(Debug, Default)]
 struct Left {
     answers: Vec<Answer<Tag>>,
+    /// Whose answer could not be read.
+    culprit: Option<(Tag, DecodeError)>,
     /// What was asked, and whether a part of it was written.
     requests: Vec<(Tag, bool)>,
 }
@@ -574,10 +576,8 @@ impl Engine {
     }
 
     fn on_broken(&mut self, index: u32, error: &DecodeError, culprit: Option<Tag>) {
-        if let Some(Tag::Op(slot)) = culprit {
-            self.fail_undecodable(slot, format!("{error}; the connection is given up"), true);
-        } else if let Some(tag) = culprit {
-            self.settle_lost(index, tag, true);
+        if let Some(culprit) = culprit {
+            self.settle_culprit(index, culprit, error);
         }
         let Some(link) = self.link(index) else { return };
         let stage = link.stage();
@@ -593,6 +593,16 @@ impl Engine {
             _ => error.to_string(),
         };
         self.fail_link(index, Failure { stage, kind: ErrorKind::DecodingFailure, text });
+    }
+
+    /// What was asked by the request whose answer cannot be read.
+    fn settle_culprit(&mut self, index: u32, culprit: Tag, error: &DecodeError) {
+        match culprit {
+            Tag::Op(slot) => {
+                self.fail_undecodable(slot, format!("{error}; the connection is given up"), true);
+            }
+            tag => self.settle_lost(index, tag, true),
+        }
     }
 
     fn on_link_ready(&mut self, index: u32, bound: bool) {
@@ -752,6 +762,9 @@ impl Engine {
         for answer in left.answers {
             self.on_answer(index, answer);
         }
+        if let Some((culprit, error)) = left.culprit {
+            self.settle_culprit(index, culprit, &error);
+        }
         for (tag, written) in left.requests {
             self.settle_lost(index, tag, written);
         }
@@ -831,8 +844,10 @@ impl Engine {
                 self.hang_up(conn);
                 // An answer that came completes its operation, whatever came behind it (`kv-protocol.md` 8.3).
                 while let Some(event) = connection.poll_event() {
-                    if let ConnEvent::Answer(answer) = event {
-                        left.answers.push(answer);
+                    match event {
+                        ConnEvent::Answer(answer) => left.answers.push(answer),
+                        ConnEvent::Broken { error, culprit: Some(tag) } => left.culprit = Some((tag, error)),
+                        _ => {}
                     }
                 }
                 left.requests = connection.close();

@@ -8,8 +8,10 @@ use settee::error::ErrorKind;
 use settee::wire::{Opcode, Status};
 use settee_sim::{Action, Features, NodeId, PeerAction, Reachability, Rule};
 
-use crate::common::{Client, Outcome, append, config, kind, ms, net, node, secs, store, upsert, value};
-use crate::script::{ALONE, Request, alone, map_with, place, place_at, plain_map, send};
+use crate::common::{
+    Client, Outcome, append, config, error, kind, ms, net, node, secs, store, upsert, value,
+};
+use crate::script::{ALONE, Request, alone, map_with, place, place_at, plain_map, send, usual};
 
 /// Holds the first three writes back, then answers them in one piece: the first as told, the others well.
 fn three_in_one_read(
@@ -88,9 +90,45 @@ fn lost_connection_8_3_answers_behind_a_map_that_drops_the_node_count() {
     assert!(client.open_links(node(0)).is_empty(), "drained");
 }
 
-/// Grants collections too, and answers one write together with one look-up of a collection.
+#[test]
+fn lost_connection_8_3_an_unreadable_answer_behind_one_that_ends_the_connection_is_its_operations_end() {
+    let elsewhere =
+        map_with(2, r#"{"hostname":"10.0.0.2","services":{"kv":11210}}"#, "[[0],[0],[0],[0]]", "")
+            .replace("$HOST", "10.0.0.2");
+    for (status, body) in [(Status::AUTH_STALE, String::new()), (Status::NOT_MY_VBUCKET, elsewhere.clone())] {
+        let mut net = net(2);
+        let mut held: Vec<Request> = Vec::new();
+        place(&mut net, &plain_map(1), move |request| {
+            if !matches!(request.opcode, Opcode::SET | Opcode::GET) || held.len() == 2 {
+                return None;
+            }
+            held.push(request.clone());
+            let [first, second] = &held[..] else { return Some(Vec::new()) };
+            Some(send([first.answer(status, body.as_bytes()), second.header(10, 10, 15)].concat()))
+        });
+        place_at(&mut net, 1, &elsewhere, usual);
+        let mut client = Client::with(net, config(ALONE));
+        client.online();
+        client.run_for(secs(6));
+        let first = client.start("a", OpKind::Get);
+        let second = client.start("b", upsert(b"1"));
+        let before = client.now();
+        let outcome = client.end(second);
+        assert!(client.now() - before < ms(10), "{status}: {outcome:?} after {:?}", client.now() - before);
+        assert_eq!(kind(&outcome), ErrorKind::DecodingFailure, "{status}");
+        assert!(error(&outcome).may_have_happened());
+        let outcome = client.end(first);
+        match status {
+            Status::AUTH_STALE => assert_eq!(kind(&outcome), ErrorKind::AuthenticationFailure),
+            _ => assert_eq!(value(&outcome), b"value", "of the other node"),
+        }
+    }
+}
+
+/// Grants collections too, and answers one write together with one look-up of a collection: with this status, or in
+/// a way that cannot be read.
 fn write_and_look_up(
-    look_up: Status,
+    look_up: Option<Status>,
     looked_up: Rc<Cell<usize>>,
 ) -> impl FnMut(&Request) -> Option<Vec<PeerAction>> {
     let mut held: Option<Vec<u8>> = None;
@@ -106,10 +144,13 @@ fn write_and_look_up(
         }
         Opcode::COLLECTIONS_GET_ID => {
             looked_up.set(looked_up.get() + 1);
-            let status = if is_over { Status::SUCCESS } else { look_up };
+            let status = if is_over { Some(Status::SUCCESS) } else { look_up };
             let ids = [0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 9];
-            let ids: &[u8] = if status == Status::SUCCESS { &ids } else { &[] };
-            let answer = request.answer_with(status, 0, ids, &[], b"");
+            let answer = match status {
+                Some(Status::SUCCESS) => request.answer_with(Status::SUCCESS, 0, &ids, &[], b""),
+                Some(status) => request.answer(status, b""),
+                None => request.header(10, 10, 15),
+            };
             let before = if is_over { Vec::new() } else { held.clone().unwrap_or_default() };
             is_over = true;
             Some(send([before, answer].concat()))
@@ -120,7 +161,7 @@ fn write_and_look_up(
 
 #[test]
 fn lost_connection_8_3_a_collections_id_behind_an_answer_that_ends_the_connection_counts() {
-    for (status, expected) in [(Status::SUCCESS, 1), (Status::NO_BUCKET, 2)] {
+    for (status, expected) in [(Some(Status::SUCCESS), 1), (Some(Status::NO_BUCKET), 2), (None, 2)] {
         let looked_up = Rc::new(Cell::new(0));
         let (mut client, _) = alone(&plain_map(1), write_and_look_up(status, Rc::clone(&looked_up)));
         client.online();
@@ -131,10 +172,10 @@ fn lost_connection_8_3_a_collections_id_behind_an_answer_that_ends_the_connectio
         let other = client.start("b", upsert(b"1"));
         assert!(DONE(&client.end(other)));
         assert!(DONE(&client.end(write)));
-        assert_eq!(looked_up.get(), expected, "{status}");
+        assert_eq!(looked_up.get(), expected, "{status:?}");
         // The pause of a refused bucket, once: the two answers tell of one and the same end.
-        assert!(client.now() - before < ms(640), "{status}: {:?}", client.now() - before);
-        assert_eq!(client.dials(node(0)), 2, "{status}");
+        assert!(client.now() - before < ms(640), "{status:?}: {:?}", client.now() - before);
+        assert_eq!(client.dials(node(0)), 2, "{status:?}");
     }
 }
 
@@ -269,7 +310,7 @@ fn pauses_of_a_refused_bucket_begin_anew_after_5_s_of_service() {
 
 #[test]
 fn lost_connection_8_3_what_was_encoded_goes_before_what_waited() {
-    let mut client = Client::connected(1);
+    let mut client = Client::connect(net(1), "couchbase://10.0.0.1?compression=off");
     client.put("k", b"0");
     client.run_for(secs(10));
     // One that fills what may wait to be written, so that the next stays unencoded.

@@ -106,6 +106,27 @@ async fn life_3_close_gives_up_at_its_deadline() {
 }
 
 #[tokio::test]
+async fn life_3_a_shorter_second_close_shortens_the_first() {
+    let (sim, cluster, docs) = collection().await;
+    rule(&sim, Opcode::GET, Action::Ignore);
+    let stuck = tokio::spawn(docs.get("k").timeout(60 * SECOND).into_future());
+    eventually("the request is there", || sim.control(|sim, _| sim.requests_everywhere(Opcode::GET)) > 0)
+        .await;
+    let begin = Instant::now();
+    let first = cluster.clone();
+    let closing = tokio::spawn(async move { first.close_within(60 * SECOND).await });
+    // The first has been heard as soon as nothing new is taken.
+    while !matches!(docs.exists("k").await, Err(error) if error.kind() == ErrorKind::ClusterClosed) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    cluster.close_within(Duration::from_millis(200)).await;
+    closing.await.unwrap();
+    let elapsed = begin.elapsed();
+    assert!(elapsed >= Duration::from_millis(200) && elapsed < 10 * SECOND, "{elapsed:?}");
+    assert_eq!(kind(stuck.await.unwrap()), ErrorKind::RequestCanceled);
+}
+
+#[tokio::test]
 async fn life_4_dropping_the_last_handle_closes_the_connections() {
     let (sim, cluster, docs) = collection().await;
     docs.upsert("k", 1).await.unwrap();

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use settee::wire::Opcode;
-use settee_sim::Action;
+use settee_sim::{Action, SimCluster};
 use settee_tokio::{
     Cas, Durability, ErrorKind, Flags, GetResult, Legacy, RawBinary, RawJson, RawString, RetryStrategy,
 };
@@ -171,6 +171,26 @@ async fn other_formats_come_back_as_they_went() {
 
     let lax = connect(&sim).await.bucket("default").default_collection();
     assert_eq!(lax.get("json").await.unwrap().decode::<RawBinary>().unwrap(), RawBinary::new("[1]"));
+}
+
+#[tokio::test]
+async fn durable_writes_without_sync_replication_all_end_each_with_its_own_error() {
+    let sim = SimCluster::builder().features_off(&[0x11]).start().unwrap();
+    let cluster = connect(&sim).await;
+    let docs = cluster.bucket("default").default_collection();
+    docs.upsert("warm", 1).await.unwrap();
+    let writes: Vec<_> = (0..200)
+        .map(|number| {
+            let write = docs.upsert(format!("k{number}"), number).durability(Durability::Majority);
+            tokio::spawn(write.into_future())
+        })
+        .collect();
+    for (number, write) in writes.into_iter().enumerate() {
+        let ended = tokio::time::timeout(Duration::from_secs(20), write).await;
+        let outcome = ended.unwrap_or_else(|_| panic!("write {number} never ends")).unwrap();
+        assert_eq!(kind(outcome), ErrorKind::FeatureNotAvailable, "write {number}");
+    }
+    assert_eq!(sim.control(|cluster, _| cluster.item_count("default")), 1);
 }
 
 #[tokio::test]
