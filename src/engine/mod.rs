@@ -17,19 +17,24 @@
 mod codec;
 mod collections;
 mod config;
+mod dial;
+mod ending;
 mod hunt;
 mod io;
 mod link;
 mod op;
 mod ops;
+mod outcome;
 mod queue;
 mod report;
+mod retry;
 mod salting;
 mod scope;
 mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod tracker;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
