@@ -1,9 +1,11 @@
 //! The client on tokio against the simulated cluster on loopback TCP.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
+mod hostile;
 mod lifecycle;
 mod load;
 mod operations;
+mod peer;
 mod refusals;
 
 use std::time::Duration;
