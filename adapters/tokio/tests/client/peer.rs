@@ -90,8 +90,6 @@ pub(crate) enum Then {
     Drip(Vec<u8>, Duration),
     /// Nothing is read from here on, and nothing said.
     Deaf,
-    /// The connection is closed.
-    Close,
 }
 
 type Script = dyn FnMut(&Request) -> Then + Send;
@@ -202,7 +200,6 @@ fn serve(mut stream: TcpStream, shared: &Shared) {
                     }
                     return;
                 }
-                Then::Close => return,
             };
             if sent.is_err() {
                 return;
