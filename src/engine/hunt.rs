@@ -325,12 +325,16 @@ const fn is_dialling(link: &Link) -> bool {
 /// What to do about it.
 fn hints(kind: ErrorKind, attempts: &[AttemptReport]) -> Vec<String> {
     let at = |stage: Stage| attempts.iter().all(|attempt| attempt.stage == stage) && !attempts.is_empty();
+    // H10: connected, and then nothing.
+    let silent = !attempts.is_empty()
+        && attempts.iter().all(|attempt| attempt.stage > Stage::Tcp && attempt.error.is_none());
     let hint = match kind {
         ErrorKind::AuthenticationFailure => "check user name and password",
         ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
         _ if at(Stage::Resolve) => "check the host names, and the name server of this machine",
-        _ if at(Stage::Tcp) => {
-            "check that the data service runs there and that no firewall blocks port 11210"
+        _ if at(Stage::Tcp) => "check that the data service runs there and that no firewall blocks its port",
+        _ if silent => {
+            "what listens there does not answer: check that it is the data service, and that it is well"
         }
         _ => return Vec::new(),
     };

@@ -322,7 +322,7 @@ fn boot_16_hints() {
         (
             outcome_of(&refuse, "couchbase://10.0.0.1", "password"),
             ErrorKind::UnambiguousTimeout,
-            "port 11210",
+            "no firewall blocks its port",
         ),
         (
             outcome_of(&nothing, "couchbase://nowhere.sim", "password"),

@@ -270,6 +270,7 @@ fn h10_every_dead_end_is_a_definite_error_with_stage_endpoint_and_what_to_do() {
         (with(Reachability::Refuse), seed, "password", Stage::Tcp, "port"),
         (with(Reachability::Unreachable), seed, "password", Stage::Tcp, "unreachable"),
         (with(Reachability::BlackHole), seed, "password", Stage::Tcp, "firewall"),
+        (with(Reachability::Swallow), seed, "password", Stage::Hello, "does not answer"),
         (net(1), "couchbase://nowhere.sim", "password", Stage::Resolve, "check the host names"),
         (parrot(b"HTTP/1.1 400 Bad Request\r\n\r\n"), seed, "password", Stage::Hello, "HTTP"),
         (

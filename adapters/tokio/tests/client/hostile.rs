@@ -262,7 +262,7 @@ async fn h10_every_dead_end_is_a_definite_error_with_stage_endpoint_and_what_to_
             Stage::Resolve,
             "host name",
         ),
-        (seed(silent), silent.to_string(), "password", Stage::Hello, ""),
+        (seed(silent), silent.to_string(), "password", Stage::Hello, "does not answer"),
         (seed(http), http.to_string(), "password", Stage::Hello, "HTTP"),
         (seed(tls), tls.to_string(), "password", Stage::Hello, "TLS"),
     ] {
@@ -281,7 +281,7 @@ async fn h11_unknown_collections_all_at_once_are_one_look_up_a_round() {
     let docs = cluster.bucket("default").scope("inventory").collection("hotel");
     within(ms(6000), docs.upsert("other", 7).timeout(ms(5000))).await.unwrap();
     rule(&sim, Opcode::GET, Action::Status(Status::UNKNOWN_COLLECTION));
-    for round in 0..16 {
+    for round in (0..16).rev() {
         let late = Rule::new(Opcode::COLLECTIONS_GET_ID, Action::Delay(ms(round))).times(1);
         sim.control(move |cluster, _| cluster.add_rule_everywhere(&late));
     }
@@ -301,24 +301,30 @@ async fn h11_unknown_collections_all_at_once_are_one_look_up_a_round() {
     }
     assert!(begin.elapsed() < ms(1500), "{:?}", begin.elapsed());
     let asked = sim.control(|cluster, _| cluster.requests_everywhere(Opcode::COLLECTIONS_GET_ID)) - before;
-    assert!(asked > 0 && asked < 50, "{asked} look-ups for 200 operations");
+    assert!(asked > 0 && asked < 16, "{asked} look-ups for 200 operations");
     clear_rules(&sim);
     assert_works(&docs).await;
 }
 
 #[tokio::test]
 async fn h12_a_restart_stalls_for_the_outage_and_a_little() {
-    for outage in [ms(200), ms(1000)] {
-        let (sim, _cluster, docs) = one_node(ms(2500)).await;
-        sim.control(|cluster, _| cluster.kill_node(NodeId(0)));
-        let waiting = tokio::spawn(docs.get("other").timeout(ms(8000)).into_future());
-        tokio::time::sleep(outage).await;
-        sim.control(|cluster, _| cluster.restart_node(NodeId(0)));
-        let back = Instant::now();
-        within(ms(9000), waiting).await.unwrap().unwrap();
-        // 300 ms of BOOT-25, and as much again for a busy machine.
-        assert!(back.elapsed() < ms(600), "{:?} after an outage of {outage:?}", back.elapsed());
-        assert_works(&docs).await;
+    let mut restarts = JoinSet::new();
+    for outage in [ms(200), ms(1000), ms(3000)] {
+        restarts.spawn(async move {
+            let (sim, _cluster, docs) = one_node(ms(2500)).await;
+            sim.control(|cluster, _| cluster.kill_node(NodeId(0)));
+            let waiting = tokio::spawn(docs.get("other").timeout(ms(8000)).into_future());
+            tokio::time::sleep(outage).await;
+            sim.control(|cluster, _| cluster.restart_node(NodeId(0)));
+            let back = Instant::now();
+            within(ms(9000), waiting).await.unwrap().unwrap();
+            // 300 ms, and as much again for a busy machine.
+            assert!(back.elapsed() < ms(600), "{:?} after an outage of {outage:?}", back.elapsed());
+            assert_works(&docs).await;
+        });
+    }
+    while let Some(ended) = restarts.join_next().await {
+        ended.unwrap();
     }
 }
 
@@ -354,28 +360,33 @@ async fn h16_accept_and_close_at_once_is_no_connection_storm_and_heals() {
     peer.slam(true);
     let cluster = settee_tokio::open(&peer.connection_string(), anybody()).unwrap();
     let docs = cluster.bucket("default").default_collection();
-    let error = within(ms(4000), docs.get("k").timeout(ms(2000))).await.unwrap_err();
+    let error = within(ms(3000), docs.get("k").timeout(ms(1500))).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UnambiguousTimeout, "{error}");
     let dials = peer.accepted();
-    assert!(dials > 0 && dials < 40, "{dials} dials in two seconds");
+    assert!(dials > 1 && dials < 20, "{dials} dials in 1.5 s");
     peer.slam(false);
     let begin = Instant::now();
     assert_works(&docs).await;
-    assert!(begin.elapsed() < ms(2000), "within one pause: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < ms(2500), "within one pause: {:?}", begin.elapsed());
+}
 
-    // The same to a cluster that was connected.
+#[tokio::test]
+async fn h16_a_node_that_closes_every_connection_anew_is_no_storm_either() {
     let (sim, _cluster, docs) = one_node(ms(500)).await;
     let hellos = || sim.control(|cluster, _| cluster.requests_everywhere(Opcode::HELLO));
     let before = hellos();
     rule(&sim, Opcode::HELLO, Action::Close);
     sim.control(|cluster, _| cluster.close_node(NodeId(0)));
-    for _ in 0..4 {
+    for _ in 0..3 {
         assert_eq!(kind(within(ms(2000), docs.get("k")).await), ErrorKind::UnambiguousTimeout);
     }
     let dials = hellos() - before;
-    assert!(dials > 0 && dials < 40, "{dials} dials in two seconds");
+    assert!(dials > 1 && dials < 30, "{dials} dials in 1.5 s");
     clear_rules(&sim);
+    let begin = Instant::now();
     assert_works(&docs).await;
+    // A pause of 200 ms at most, and a busy machine.
+    assert!(begin.elapsed() < ms(800), "within one pause: {:?}", begin.elapsed());
 }
 
 #[tokio::test]

@@ -1,5 +1,10 @@
 //! A scripted node on loopback: it logs everybody in and serves a map, and answers everything else as the test says.
 //! For what the simulated cluster, being a good one, does not do.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "the peer has threads of its own, which may block, and sockets that the runtime under test knows nothing of"
+)]
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
