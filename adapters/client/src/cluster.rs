@@ -47,8 +47,9 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Connects, and returns when there is a cluster map: credentials are right, and the bucket of the connection string
-    /// can be opened. To be called by adapters and by applications with a runtime of their own.
+    /// Connects, and returns when there is a cluster map: a seed answers and the credentials are right (BOOT-27). Whether a
+    /// bucket exists, that of the connection string as well, is told by [`Bucket::wait_until_ready`] or by the first
+    /// operation. To be called by adapters and by applications with a runtime of their own.
     ///
     /// Dropping the future gives up.
     ///

@@ -36,8 +36,8 @@ use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
-/// Connects, and returns when there is a cluster map: credentials are right, and the bucket of the connection string can
-/// be opened. See [`Cluster::connect_on`].
+/// Connects, and returns when there is a cluster map: a seed answers and the credentials are right. Whether a bucket exists is
+/// told by [`Bucket::wait_until_ready`], or by the first operation. See [`Cluster::connect_on`].
 ///
 /// # Errors
 /// A connection string, options or credentials that cannot work; what kept every seed from answering;
