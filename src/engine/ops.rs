@@ -28,7 +28,7 @@ const FRAME_MAX: usize = 30 * 1024 * 1024;
 const DURABLE_MIN: Duration = Duration::from_millis(1500);
 
 impl Engine {
-    /// Takes an operation. Its end comes as [`Event::Completed`], exactly once, at the latest at its deadline.
+    /// Takes an operation. Its end comes as [`Event::Completed`](super::Event::Completed), exactly once, at the latest at its deadline.
     ///
     /// # Errors
     /// [`Rejected`] gives the operation back: there is no room, the engine is shut down, or it could never succeed.
@@ -62,7 +62,7 @@ impl Engine {
         Ok(id)
     }
 
-    /// Waits for the first map: [`Response::Ready`], or the definite error, at the latest after `bootstrap_timeout`.
+    /// Waits for the first map: [`Response::Ready`](super::Response::Ready), or the definite error, at the latest after `bootstrap_timeout`.
     pub fn bootstrap(&mut self, now: Instant) -> OpId {
         self.advance(now);
         self.states_changed = true;
@@ -87,7 +87,7 @@ impl Engine {
         id
     }
 
-    /// Gives an operation up: no [`Event::Completed`] comes for it. What was written stays written, its answer is an
+    /// Gives an operation up: no [`Event::Completed`](super::Event::Completed) comes for it. What was written stays written, its answer is an
     /// orphan.
     pub fn cancel(&mut self, op: OpId, now: Instant) {
         self.advance(now);
