@@ -193,6 +193,9 @@ impl Engine {
             hunt.stopped = true;
             info!("the cluster refuses the credentials: no further attempt");
             self.states_changed = true;
+            if let ScopeId::Bucket(bucket) = scope {
+                self.fail_parked(bucket);
+            }
             return;
         }
         let longest = if hunt.targets.iter().any(|target| target.refused_bucket) {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::codec::{self, Verdict};
 use super::link::{Link, Phase};
 use super::op::{OpKind, Store, StoreMode};
+use super::scope::ScopeId;
 use super::table::{LinkRef, Op, Place, ReasonSet, Refusal, Work};
 use super::{
     DesiredState, Durability, Engine, OpId, Operation, RejectReason, Rejected, RetryReason, RetryStrategy,
@@ -204,7 +205,11 @@ impl Engine {
         let bucket = collection.bucket;
         let state = &self.buckets[bucket as usize];
         let Some(map) = &state.scope.map else {
-            self.park(id, bucket, None);
+            if self.is_stopped(ScopeId::Bucket(bucket)) {
+                self.fail_hopeless(id, bucket);
+            } else {
+                self.park(id, bucket, None);
+            }
             return;
         };
         let Some(collection_id) = collection.id() else {

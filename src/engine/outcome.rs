@@ -26,6 +26,24 @@ impl Engine {
         self.complete(id, Err(error));
     }
 
+    /// No map of the bucket will come: whoever waits for it is told at once (BOOT-14).
+    pub(super) fn fail_parked(&mut self, bucket: u32) {
+        for id in self.buckets[bucket as usize].parked.take() {
+            if self.ops.get(id).is_some_and(|op| op.place == Place::Bucket) {
+                self.fail_hopeless(id, bucket);
+            }
+        }
+    }
+
+    /// As [`Engine::fail_parked`], for one operation.
+    pub(super) fn fail_hopeless(&mut self, id: OpId, bucket: u32) {
+        let report = self.report(ScopeId::Bucket(bucket));
+        let kind = report.as_ref().map_or(ErrorKind::AuthenticationFailure, |report| report.kind);
+        let mut error = self.error(id, kind, None);
+        error.context_mut().bootstrap = report.map(Box::new);
+        self.complete(id, Err(error));
+    }
+
     /// The deadline of an operation has passed (RE-12).
     pub(super) fn on_deadline(&mut self, slot: u32) {
         let Some(id) = self.ops.id(slot) else { return };

@@ -371,6 +371,22 @@ fn a_wrong_password_is_terminal_after_one_round() {
 }
 
 #[test]
+fn boot_14_whoever_waits_is_told_of_a_terminal_error_at_once() {
+    let seeds = "couchbase://10.0.0.1,10.0.0.2/default";
+    let mut client = Client::with(net(2), config_as(seeds, "Administrator", "wrong"));
+    for _ in 0..2 {
+        // The first waits for the hunt, the second finds it over.
+        let op = client.start("k", OpKind::Get);
+        let outcome = client.end(op);
+        assert_eq!(kind(&outcome), ErrorKind::AuthenticationFailure);
+        let error = outcome.expect_err("it has failed");
+        let report = error.context().bootstrap.as_ref().expect("a report");
+        assert_eq!(report.attempts.len(), 2);
+        assert!(client.world.elapsed() < secs(2), "{:?}", client.world.elapsed());
+    }
+}
+
+#[test]
 fn auth_3_another_mechanism_is_tried_on_the_same_connection_and_remembered() {
     let mut net = net(2);
     net.cluster().set_mechanisms(&[Mechanism::ScramSha1]);
