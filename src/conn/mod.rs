@@ -33,14 +33,10 @@ use tx::{LEND_FROM, SendBuffer};
 use crate::auth::{Mechanism, SaltRequest, SaltedPassword};
 use crate::ids::{Cas, Opaque};
 use crate::wire::{
-    DecodeError, Decoder, Encode, EncodeError, Feature, FeatureSet, Frame, Header, Magic, Opcode,
-    ResponseFrameInfos, ServerDuration, ServerOpcode, Status, Stop, datatype,
+    DecodeError, Decoder, Encode, EncodeError, Feature, FeatureSet, Frame, Header, InboundLimits, Magic,
+    Opcode, ResponseFrameInfos, ServerDuration, ServerOpcode, Status, Stop, datatype,
 };
 
-/// Ceiling for answers that hold no document, map, manifest or error map (`kv-protocol.md` 1.2).
-const SMALL_BODY: u32 = 64 * 1024;
-/// Ceiling for every other answer.
-const LARGE_BODY: u32 = 32 * 1024 * 1024;
 /// No further request is encoded while so many bytes wait: what waits unencoded can still be withdrawn.
 const HIGH_WATER: usize = 1024 * 1024;
 /// Silence after a keep-alive until the connection counts as dead (`kv-protocol.md` 8.6).
@@ -476,26 +472,17 @@ impl<T: Copy> Connection<T> {
 impl<T: Copy> State<T> {
     /// Judges a header before its body is awaited: the most bytes that the body may have.
     fn check(&mut self, header: &Header) -> Result<u32, DecodeError> {
-        let max = match header.magic {
-            Magic::Response | Magic::AltResponse => match self.inflight.opcode(header.opaque) {
-                Some(opcode) if opcode != header.opcode => {
-                    self.culprit = Some(header.opaque);
-                    return Err(DecodeError::OpcodeMismatch { expected: opcode, found: header.opcode });
-                }
-                Some(
-                    Opcode::NOOP
-                    | Opcode::SELECT_BUCKET
-                    | Opcode::SASL_AUTH
-                    | Opcode::SASL_STEP
-                    | Opcode::SASL_LIST_MECHS
-                    | Opcode::HELLO,
-                ) => SMALL_BODY,
-                Some(_) | None => LARGE_BODY,
-            },
-            Magic::ServerRequest if self.features.contains(Feature::DUPLEX) => LARGE_BODY,
-            Magic::Request | Magic::AltRequest | Magic::ServerRequest | Magic::ServerResponse => {
-                return Err(DecodeError::Magic { byte: header.magic.byte() });
+        header.check_from_server(self.features.contains(Feature::DUPLEX))?;
+        let limits = InboundLimits::default();
+        let asked =
+            if header.magic == Magic::ServerRequest { None } else { self.inflight.opcode(header.opaque) };
+        let max = match asked {
+            Some(opcode) if opcode != header.opcode => {
+                self.culprit = Some(header.opaque);
+                return Err(DecodeError::OpcodeMismatch { expected: opcode, found: header.opcode });
             }
+            Some(opcode) => limits.for_answer(opcode, 1),
+            None => limits.document,
         };
         if header.body_len > max {
             self.culprit = Some(header.opaque);
