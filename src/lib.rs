@@ -80,13 +80,16 @@
 pub mod auth;
 pub mod conn;
 pub mod connstr;
+pub mod dns;
 pub mod engine;
 pub mod entropy;
 pub mod error;
 pub mod expiry;
+pub mod http;
 pub mod ids;
 pub mod key;
 pub mod map;
 pub mod options;
+pub mod tls;
 mod trace;
 pub mod wire;

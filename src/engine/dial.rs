@@ -91,6 +91,7 @@ impl Engine {
                 address,
                 nodelay: options.tcp_nodelay,
                 keepalive: options.enable_tcp_keep_alive.then_some(options.tcp_keep_alive_interval),
+                user_timeout: None,
             }));
         }
         self.arm(index);

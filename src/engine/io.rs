@@ -40,6 +40,10 @@ impl fmt::Display for ConnId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
 pub struct LookupId(pub(crate) u64);
 
+/// One question to name servers by UDP: a socket of its own, so that its port is hard to guess.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+pub struct QueryId(pub(crate) u64);
+
 /// What the world tells the engine. Any input may come at any time and in any order.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -77,6 +81,22 @@ pub enum Input<'a> {
         /// The name's addresses in the resolver's order, or why there are none.
         answer: Result<&'a [IpAddr], LookupError>,
     },
+    /// A datagram arrived on a query's socket.
+    Datagram {
+        /// Which query.
+        query: QueryId,
+        /// Who sent it.
+        from: SocketAddr,
+        /// The whole datagram.
+        payload: &'a [u8],
+    },
+    /// A datagram could not be sent or received: no socket, no route, or the port is closed there.
+    DatagramFailed {
+        /// Which query.
+        query: QueryId,
+        /// Why; [`LinkError::Unsupported`] where the adapter has no datagrams at all.
+        why: LinkError,
+    },
 }
 
 /// What the engine tells the world.
@@ -92,6 +112,13 @@ pub enum Output {
     Transmit(ConnId),
     /// Ask the platform's resolver; answer with [`Input::LookedUp`].
     Lookup(Lookup),
+    /// Nobody waits for this look-up any more; its answer would be ignored.
+    CancelLookup(LookupId),
+    /// Send a datagram from the query's socket, which its first datagram opens (any local port); what arrives there is
+    /// [`Input::Datagram`], what fails [`Input::DatagramFailed`].
+    Datagram(Datagram),
+    /// Close the query's socket.
+    EndQuery(QueryId),
     /// Something for the application.
     Event(Event),
     /// Nothing more to do until an input comes or this instant has passed, `None`: until an input comes.
@@ -110,6 +137,20 @@ pub struct Dial {
     pub nodelay: bool,
     /// Socket option SO_KEEPALIVE: idle time before the first probe.
     pub keepalive: Option<std::time::Duration>,
+    /// Socket option TCP_USER_TIMEOUT, where the platform has it (Linux).
+    pub user_timeout: Option<std::time::Duration>,
+}
+
+/// A datagram to be sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Datagram {
+    /// Which query it belongs to.
+    pub query: QueryId,
+    /// Where to.
+    pub server: SocketAddr,
+    /// What, at most 512 bytes.
+    pub payload: Vec<u8>,
 }
 
 /// A host name to be looked up.
@@ -141,6 +182,9 @@ pub enum LinkError {
     /// The stream broke.
     #[error("connection reset")]
     Reset,
+    /// The adapter cannot do this.
+    #[error("not supported by this adapter")]
+    Unsupported,
     /// Any other error of the platform.
     #[error("I/O error ({0:?})")]
     Io(std::io::ErrorKind),

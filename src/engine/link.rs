@@ -290,7 +290,7 @@ impl Engine {
             Input::Received { data, .. } => self.on_received(index, data),
             Input::Written { len, .. } => self.on_written(index, len),
             Input::Lost { why, .. } => self.on_lost(index, conn, why),
-            Input::LookedUp { .. } => {}
+            Input::LookedUp { .. } | Input::Datagram { .. } | Input::DatagramFailed { .. } => {}
         }
     }
 

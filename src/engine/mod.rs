@@ -43,7 +43,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use config::{ConfigError, EngineConfig};
-pub use io::{ConnId, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Orphan, Output};
+pub use io::{
+    ConnId, Datagram, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Orphan, Output, QueryId,
+};
 pub use op::{
     BucketRef, CollectionRef, Concat, Count, DesiredState, Durability, OpId, OpKind, Operation, RejectReason,
     Rejected, Response, RetryReason, RetryStrategy, Store, StoreMode,
@@ -263,6 +265,7 @@ impl Engine {
             Input::Connected { .. } | Input::Received { .. } | Input::Written { .. } | Input::Lost { .. } => {
                 self.on_conn_input(&input);
             }
+            Input::Datagram { .. } | Input::DatagramFailed { .. } => {}
         }
     }
 

@@ -1,0 +1,1 @@
+//! SRV records: a resolver as a state machine (`connecting.md` 1.6).

@@ -1,0 +1,1 @@
+//! HTTP/1.1 exchanges as bytes in, bytes out (`connecting.md` 4.6).

@@ -1,0 +1,1 @@
+//! TLS as bytes in, bytes out (`connecting.md` 3).
