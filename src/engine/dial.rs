@@ -1,6 +1,8 @@
 //! From a host name to a connection: look-up, the race of its addresses, what a connection introduces itself with (BOOT-13).
 
-use super::link::{Failure, Phase, Role};
+use super::link::{App, Failure, Phase, Role};
+use super::scope::ScopeId;
+use super::secure::Secure;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -91,7 +93,7 @@ impl Engine {
                 address,
                 nodelay: options.tcp_nodelay,
                 keepalive: options.enable_tcp_keep_alive.then_some(options.tcp_keep_alive_interval),
-                user_timeout: None,
+                user_timeout: Some(options.tcp_user_timeout).filter(|timeout| !timeout.is_zero()),
             }));
         }
         self.arm(index);
@@ -125,15 +127,34 @@ impl Engine {
                 self.hang_up(other);
             }
         }
-        let settings = self.settings(index);
+        debug!(%conn, "connected");
         let now = self.now;
+        self.tell_tls_the_time();
+        let host = self.link(index).map(|link| link.endpoint.host.clone()).unwrap_or_default();
+        let tls = match self.tls.as_ref().map(|profile| Secure::new(profile, &host)).transpose() {
+            Ok(tls) => tls.map(Box::new),
+            Err(failure) => {
+                self.hang_up(conn);
+                self.fail_tls(index, &failure);
+                return;
+            }
+        };
+        let open = tls.is_none();
+        let app = match self.fetch(index) {
+            Some(fetch) => App::Http(Box::new(fetch)),
+            None => {
+                let mut connection = Box::new(Connection::new(self.settings(index), now));
+                // Behind TLS it begins with the end of that handshake.
+                if open {
+                    connection.connected(now);
+                }
+                App::Kv(connection)
+            }
+        };
         if let Some(link) = self.link_mut(index) {
-            let mut connection = Box::new(Connection::new(settings, now));
-            connection.connected(now);
-            link.phase = Phase::Live { conn, connection };
+            link.phase = Phase::Live { conn, tls, app };
             link.transmit_announced = false;
         }
-        debug!(%conn, "connected");
         self.work_link(index);
     }
 
@@ -150,13 +171,15 @@ impl Engine {
         let known_config = map.filter(|_| is_member).and_then(|map| map.rev.known_version());
         // While the scope has no map every connection asks; later ones ask for a newer one, and where a version
         // cannot be named they leave it to the tracker (R-BOOT-6).
-        let fetch_config = map.is_none() || !is_member || known_config.is_some();
+        let scope = bucket.map_or(ScopeId::Cluster, ScopeId::Bucket);
+        let fetch_config =
+            !self.is_over_http(scope) && (map.is_none() || !is_member || known_config.is_some());
         let options = &self.config.options;
         Settings {
             hello_key: self.config.hello_key(&self.instance_id, &connection_id),
             features: self.config.features(),
             authenticator: self.config.authenticator.clone(),
-            tls: false,
+            tls: self.tls.is_some(),
             mechanisms: self.config.mechanisms.clone(),
             remembered: self.remembered,
             nonces,

@@ -281,9 +281,11 @@ impl Engine {
     pub(super) fn bucket_is_ready(&self, bucket: u32, desired: DesiredState) -> bool {
         let state = &self.buckets[bucket as usize];
         let Some(map) = &state.scope.map else { return false };
-        let serving = map.nodes.iter().zip(&state.slots).filter(|(node, _)| node.serves_bucket);
-        let mut ready =
-            serving.map(|(_, slot)| slot.and_then(|index| self.link(index)).is_some_and(Link::is_ready));
+        let rows = state.slots.chunks(self.width());
+        let serving = map.nodes.iter().zip(rows).filter(|(node, _)| node.serves_bucket);
+        let mut ready = serving.map(|(_, row)| {
+            row.iter().flatten().any(|&index| self.link(index).is_some_and(Link::is_ready))
+        });
         match desired {
             DesiredState::Online => ready.all(|ready| ready),
             DesiredState::Degraded => ready.any(|ready| ready),

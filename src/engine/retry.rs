@@ -27,7 +27,7 @@ impl Engine {
         };
         let serial = state.scope.serial;
         let route = map.route(&operation.key);
-        let target = route.and_then(|route| *state.slots.get(route.slot?)?);
+        let target = route.and_then(|route| self.link_of(bucket, route.slot?, route.vbucket));
         let vbucket_changed = route.is_some_and(|route| route.vbucket != op.vbucket.0);
         if op.routed_by != serial && (target != Some(index) || vbucket_changed) {
             op.retries += 1;
@@ -35,8 +35,8 @@ impl Engine {
             return;
         }
         let forward = map.vbuckets.as_ref().and_then(|vbuckets| {
-            let slot = vbuckets.forward_active(route?.vbucket)?;
-            state.slots.get(slot).copied()?
+            let vbucket = route?.vbucket;
+            self.link_of(bucket, vbuckets.forward_active(vbucket)?, vbucket)
         });
         if let Some(forward) = forward.filter(|&forward| forward != index)
             && op.forward_tried != Some(serial)
