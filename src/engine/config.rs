@@ -214,7 +214,10 @@ impl EngineConfig {
             (options.tcp_nodelay, Feature::TCP_NODELAY),
             (options.enable_mutation_tokens, Feature::MUTATION_SEQNO),
             (options.enable_compression, Feature::SNAPPY),
-            (options.enable_compression, Feature::SNAPPY_EVERYWHERE),
+            (
+                options.enable_compression && options.compression_mode != CompressionMode::DeflateOnly,
+                Feature::SNAPPY_EVERYWHERE,
+            ),
             (options.enable_unordered_execution, Feature::UNORDERED_EXECUTION),
             (options.enable_server_durations, Feature::TRACING),
             (options.enable_collections, Feature::COLLECTIONS),
@@ -227,14 +230,21 @@ impl EngineConfig {
         features
     }
 
-    /// When values are sent compressed; `None`: never.
+    /// When values are sent compressed, where the server has granted it; `None`: never (OPT-14).
     pub(super) fn compression(&self) -> Option<CompressionRule> {
         let options = &self.options;
-        let deflate = options.enable_compression && options.compression_mode != CompressionMode::InflateOnly;
-        deflate.then_some(CompressionRule {
-            min_size: options.compression_min_size,
-            max_ratio: options.compression_min_ratio,
-        })
+        if !options.enable_compression {
+            return None;
+        }
+        match options.compression_mode {
+            CompressionMode::InflateOnly => None,
+            // All that shrinks by a byte or more.
+            CompressionMode::Force => Some(CompressionRule { min_size: 1, max_ratio: 1.0 - f64::EPSILON }),
+            CompressionMode::Both | CompressionMode::DeflateOnly => Some(CompressionRule {
+                min_size: options.compression_min_size,
+                max_ratio: options.compression_min_ratio,
+            }),
+        }
     }
 
     /// The key of HELLO: `{"a": "agent", "i": "instance/connection"}`, valid JSON of at most 250 bytes

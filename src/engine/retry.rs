@@ -70,6 +70,10 @@ impl Engine {
         op.reasons.insert(reason);
         match pause {
             None => self.fail(id, reason.error(), None),
+            Some(_) if self.pauses.len() >= self.config.options.max_requests_in_retry => {
+                let detail = format!("{} operations wait for another attempt already", self.pauses.len());
+                self.fail(id, ErrorKind::RequestCanceled, Some(detail));
+            }
             Some(millis) => {
                 op.retries += 1;
                 op.place = Place::Pause(reason);

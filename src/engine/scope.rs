@@ -170,7 +170,8 @@ impl Engine {
 
     /// Whether something newer is in use afterwards.
     pub(super) fn accept(&mut self, index: u32, map: Arc<ClusterMap>) -> bool {
-        if map.product != Product::Server {
+        let analytics = map.product == Product::Analytics && self.config.options.allow_enterprise_analytics;
+        if map.product != Product::Server && !analytics {
             self.refuse_map(index, "this is not a Couchbase Server but another product");
             return false;
         }

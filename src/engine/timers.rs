@@ -42,6 +42,11 @@ impl Deadlines {
         }
     }
 
+    /// How many deadlines are set.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len() - self.cleared + self.heap.len()
+    }
+
     /// Sets or moves the deadline of `index`.
     pub(crate) fn set(&mut self, index: u32, at: Instant) {
         self.clear(index);

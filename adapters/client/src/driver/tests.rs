@@ -11,10 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use settee::auth::PasswordAuthenticator;
-use settee::engine::LookupError;
 use settee::error::ErrorKind;
 
-use super::world::lookup_error;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::options::ClusterOptions;
@@ -256,23 +254,4 @@ fn an_operation_dropped_before_the_driver_looks_is_not_sent() {
     drop(get);
     assert!(runtime.run());
     assert!(cluster.loop_counters().turns < 20, "{:?}", cluster.loop_counters());
-}
-
-#[test]
-fn resolvers_words_for_a_name_without_addresses() {
-    let other = |text: &str| lookup_error(&io::Error::other(text));
-    assert_eq!(
-        other("failed to lookup address information: Name or service not known"),
-        LookupError::NotFound
-    );
-    assert_eq!(
-        other("failed to lookup address information: nodename nor servname provided, or not known"),
-        LookupError::NotFound
-    );
-    assert_eq!(other("No such host is known. (os error 11001)"), LookupError::NotFound);
-    assert_eq!(
-        other("failed to lookup address information: Temporary failure in name resolution"),
-        LookupError::Failed
-    );
-    assert_eq!(lookup_error(&io::ErrorKind::TimedOut.into()), LookupError::TimedOut);
 }
