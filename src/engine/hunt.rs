@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::link::{Failure, Link, Phase, Role};
-use super::report::{AttemptReport, BootstrapReport};
+use super::report::AttemptReport;
 use super::scope::ScopeId;
 use super::{Engine, Stage};
 use crate::error::ErrorKind;
@@ -24,29 +24,29 @@ const ROUND_PAUSE_MAX: Duration = Duration::from_secs(4);
 /// Between rounds where a bucket was refused (`connecting.md` 4.5).
 const BUCKET_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A report lists so many attempts (BOOT-16).
-const REPORT_MAX: usize = 32;
+pub(super) const REPORT_MAX: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Hunt {
-    started: Instant,
-    targets: Vec<Target>,
+    pub(super) started: Instant,
+    pub(super) targets: Vec<Target>,
     /// The next target of this round.
-    next: usize,
-    next_at: Instant,
-    running: Vec<u32>,
+    pub(super) next: usize,
+    pub(super) next_at: Instant,
+    pub(super) running: Vec<u32>,
     /// The round is over; the next begins at `next_at`.
-    pausing: bool,
-    pause: Duration,
+    pub(super) pausing: bool,
+    pub(super) pause: Duration,
     /// Given up for good: credentials that the cluster refuses do not get better (BOOT-14).
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 #[derive(Debug)]
-struct Target {
-    endpoint: Endpoint,
+pub(super) struct Target {
+    pub(super) endpoint: Endpoint,
     /// Whether the map is asked for over HTTP.
     over_http: bool,
-    last: Option<AttemptReport>,
+    pub(super) last: Option<AttemptReport>,
     round: Round,
 }
 
@@ -368,65 +368,8 @@ impl Engine {
     pub(super) fn is_stopped(&self, scope: ScopeId) -> bool {
         self.scope(scope).hunt.as_ref().is_some_and(|hunt| hunt.stopped)
     }
-
-    /// What became of the attempts to get a scope's map; `None` when it is there (BOOT-16).
-    pub(super) fn report(&self, scope: ScopeId) -> Option<BootstrapReport> {
-        let hunt = self.scope(scope).hunt.as_ref()?;
-        let now = self.now;
-        let mut attempts: Vec<AttemptReport> = Vec::new();
-        for (number, target) in hunt.targets.iter().enumerate() {
-            let running = hunt.running.iter().find_map(|&index| {
-                let link = self.link(index)?;
-                (link.role == Role::Seed { scope, target: number }).then(|| AttemptReport {
-                    seed: target.endpoint.to_string(),
-                    address: link.address.map(|address| address.to_string()),
-                    stage: link.stage(),
-                    error: None,
-                    kind: None,
-                    elapsed: now.saturating_duration_since(link.started),
-                })
-            });
-            // A failure says more than an attempt that is under way.
-            attempts.extend(target.last.clone().or(running));
-        }
-        let kinds = |wanted: ErrorKind| attempts.iter().any(|attempt| attempt.kind == Some(wanted));
-        let kind = [
-            ErrorKind::InvalidArgument,
-            ErrorKind::FeatureNotAvailable,
-            ErrorKind::AuthenticationFailure,
-            ErrorKind::TlsFailure,
-            ErrorKind::BucketNotFound,
-        ]
-        .into_iter()
-        .find(|&kind| kinds(kind))
-        .unwrap_or(ErrorKind::UnambiguousTimeout);
-        let omitted = attempts.len().saturating_sub(REPORT_MAX);
-        attempts.truncate(REPORT_MAX);
-        let hints = hints(kind, &attempts);
-        let elapsed = now.saturating_duration_since(hunt.started);
-        Some(BootstrapReport { kind, elapsed, attempts, omitted, hints })
-    }
 }
 
 const fn is_dialling(link: &Link) -> bool {
     matches!(link.phase, Phase::Resolving { .. } | Phase::Dialing { .. })
-}
-
-/// What to do about it.
-fn hints(kind: ErrorKind, attempts: &[AttemptReport]) -> Vec<String> {
-    let at = |stage: Stage| attempts.iter().all(|attempt| attempt.stage == stage) && !attempts.is_empty();
-    // H10: connected, and then nothing.
-    let silent = !attempts.is_empty()
-        && attempts.iter().all(|attempt| attempt.stage > Stage::Tcp && attempt.error.is_none());
-    let hint = match kind {
-        ErrorKind::AuthenticationFailure => "check user name and password",
-        ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
-        _ if at(Stage::Resolve) => "check the host names, and the name server of this machine",
-        _ if at(Stage::Tcp) => "check that the data service runs there and that no firewall blocks its port",
-        _ if silent => {
-            "what listens there does not answer: check that it is the data service, and that it is well"
-        }
-        _ => return Vec::new(),
-    };
-    vec![hint.to_owned()]
 }

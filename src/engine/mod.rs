@@ -14,6 +14,7 @@
 //! - The same inputs and the same seed give the same outputs, byte for byte.
 //! - Bytes to send stay in the engine until [`Input::Written`].
 
+mod advice;
 mod codec;
 mod collections;
 mod config;

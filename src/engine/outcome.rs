@@ -106,7 +106,12 @@ impl Engine {
                 context.detail = Some(failure.as_ref().map_or_else(
                     || "waiting for room on the node's connection".into(),
                     |failure| {
-                        format!("waiting for the node, which failed at {}: {}", failure.stage, failure.text)
+                        let advice = self.link(index).and_then(|link| self.address_advice(link, failure));
+                        let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+                        format!(
+                            "waiting for the node, which failed at {}: {}{advice}",
+                            failure.stage, failure.text
+                        )
                     },
                 ));
                 context.cause = failure.map(|failure| failure.kind).or(bucket.refused);
@@ -312,7 +317,9 @@ impl Engine {
                 .filter(|link| !link.is_ready())
                 .map(|link| match &link.last_failure {
                     Some(failure) => {
-                        format!("{} failed at {}: {}", link.endpoint, failure.stage, failure.text)
+                        let advice = self.address_advice(link, failure);
+                        let advice = advice.map_or_else(String::new, |advice| format!(" ({advice})"));
+                        format!("{} failed at {}: {}{advice}", link.endpoint, failure.stage, failure.text)
                     }
                     None => format!("{} is at {}", link.endpoint, link.stage()),
                 })

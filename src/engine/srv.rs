@@ -28,8 +28,25 @@ pub(super) struct Srv {
     pub(super) only_with_tls: Option<bool>,
 }
 
+impl Srv {
+    /// Since when the seeds are being asked for.
+    pub(super) fn pending(&self) -> Option<Instant> {
+        self.running.as_ref().filter(|running| running.purpose == Purpose::First).and(self.asked)
+    }
+
+    /// What came of it, in words.
+    pub(super) fn describe(&self) -> Option<String> {
+        match (&self.outcome, &self.running) {
+            (Some(outcome), _) => Some(outcome.to_string()),
+            (None, Some(running)) => Some(format!("the SRV look-up of {} is under way", running.name)),
+            (None, None) => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Running {
+    name: String,
     id: QueryId,
     query: Query,
     conn: Option<ConnId>,
@@ -92,7 +109,7 @@ impl Engine {
         if purpose != Purpose::TlsProbe {
             self.srv.asked = Some(now);
         }
-        self.srv.running = Some(Running { id: QueryId(self.srv.serial), query, conn: None, purpose });
+        self.srv.running = Some(Running { name: name.to_owned(), id: QueryId(self.srv.serial), query, conn: None, purpose });
         self.work_srv();
     }
 
