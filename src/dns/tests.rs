@@ -1,0 +1,1 @@
+//! The resolver against a scripted name server, in virtual time.
