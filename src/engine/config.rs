@@ -74,6 +74,14 @@ pub enum ConfigError {
     /// Certificates or keys.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
+    /// A file that a setting names cannot be read.
+    #[error("the file {path} cannot be read: {reason}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// Credentials and settings do not fit together.
     #[error("InvalidArgument: {0}")]
     InvalidArgument(String),

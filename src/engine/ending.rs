@@ -50,10 +50,10 @@ impl Engine {
                 let stage = link.stage();
                 debug!(%conn, %why, "connection lost");
                 let mut text = why.to_string();
-                if stage == Stage::Tls {
-                    text.push_str(
-                        " in the TLS handshake: check that this is a TLS port, and the cluster's encryption level",
-                    );
+                if let (Stage::Tls, Phase::Live { tls: Some(tls), .. }) = (stage, &link.phase) {
+                    if let Some(cut) = tls.session.cut() {
+                        text = format!("{text}: {cut}");
+                    }
                 } else if link.connection().is_some_and(Connection::is_unexplained) {
                     text.push_str(": probable lack of privilege, which a node without XERROR reports so");
                 }

@@ -76,7 +76,7 @@ impl Fetch {
                 Some(HttpEvent::Body(bytes)) if streams(self.status, self.want) => self.splitter.push(&bytes)?,
                 Some(HttpEvent::Body(bytes)) => {
                     if self.body.len() + bytes.len() > BODY_MAX {
-                        return Err(HttpError::TooLarge { what: "body", limit: BODY_MAX });
+                        return Err(HttpError::MessageTooLong { limit: BODY_MAX });
                     }
                     self.body.extend_from_slice(&bytes);
                 }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::queue::OpQueue;
 use super::fetch::{Errand, Fetch};
 use super::scope::ScopeId;
+use super::sealed::tls_failure;
 use super::secure::Secure;
 use super::{ConnId, Engine, Input, LookupId, Output, Stage, Tag};
 use crate::conn::{ConnEvent, Connection};
@@ -500,7 +501,11 @@ impl Engine {
         let Phase::Live { conn, tls, app } = &mut link.phase else { return };
         let waits = match tls {
             Some(tls) => {
-                tls.seal(app.output());
+                if let Err(failure) = tls.seal(app.output()) {
+                    let (serial, failure) = (link.serial, tls_failure(&failure));
+                    self.failing.push((index, serial, failure));
+                    return;
+                }
                 !tls.session.output().is_empty()
             }
             None => app.has_output(),

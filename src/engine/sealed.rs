@@ -67,11 +67,20 @@ impl Engine {
     }
 
     pub(super) fn fail_tls(&mut self, index: u32, failure: &TlsFailure) {
-        let kind = if failure.is_verification() {
-            ErrorKind::TlsFailure
-        } else {
-            ErrorKind::UnambiguousTimeout
-        };
-        self.fail_link(index, Failure { stage: Stage::Tls, kind, text: failure.to_string() });
+        self.fail_link(index, tls_failure(failure));
     }
+}
+
+/// A refused certificate does not get better by trying again; everything else may (`connecting.md` 4.5).
+pub(super) fn tls_failure(failure: &TlsFailure) -> Failure {
+    let kind = match failure {
+        TlsFailure::UnknownIssuer { .. }
+        | TlsFailure::Expired { .. }
+        | TlsFailure::NotYetValid { .. }
+        | TlsFailure::NameMismatch { .. }
+        | TlsFailure::BadSignature { .. }
+        | TlsFailure::HandshakeRejected { .. } => ErrorKind::TlsFailure,
+        _ => ErrorKind::UnambiguousTimeout,
+    };
+    Failure { stage: Stage::Tls, kind, text: failure.to_string() }
 }

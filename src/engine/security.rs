@@ -54,7 +54,7 @@ impl Security {
             verify_hostname: options.tls_verify_hostname,
             disable_mozilla: options.disable_mozilla_ca_certificates,
             // Capella speaks 1.3; an explicit "no" to that rule is heard (TLS-10).
-            min_v1_3: options.tls_disable_v1_2.unwrap_or(self.capella),
+            min_v1_3: options.tls_disable_v1_2,
             capella: self.capella,
         };
         let secured = TlsProfile::build(&material, &policy)?;
@@ -82,10 +82,7 @@ fn identity(
                     ));
                 };
                 let mut read = |path: &String| {
-                    files(path).map_err(|reason| crate::tls::TlsError::Identity {
-                        origin: path.clone(),
-                        reason,
-                    })
+                    files(path).map_err(|reason| ConfigError::File { path: path.clone(), reason })
                 };
                 Ok(Some(Identity::from_pem(read(certificate)?, read(key)?, certificate.clone())))
             }

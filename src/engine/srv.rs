@@ -7,7 +7,7 @@ use super::link::ConnTable;
 use super::scope::ScopeId;
 use super::{ConnId, Datagram, Dial, Engine, Input, LinkError, Output, QueryId};
 use crate::connstr::Seed;
-use crate::dns::{Action, Answer, Outcome, Query, ResolverConfig};
+use crate::dns::{Action, Answer, Outcome, Query, ResolverConfig, SrvError};
 use crate::map::canonical_host_eq;
 use crate::trace::{info, warning};
 
@@ -50,6 +50,8 @@ struct Running {
     id: QueryId,
     query: Query,
     conn: Option<ConnId>,
+    /// Bytes for the name server on that connection.
+    out: Vec<u8>,
     purpose: Purpose,
 }
 
@@ -102,14 +104,14 @@ impl Engine {
     fn ask_srv(&mut self, name: &str, purpose: Purpose) {
         let now = self.now;
         self.srv.serial += 1;
-        let nothing = ResolverConfig::default();
+        let nothing = ResolverConfig::new(Vec::new());
         let config = self.config.resolver.as_ref().unwrap_or(&nothing);
         let ids = self.entropy.next_u64();
         let query = Query::new(name, config, self.config.options.dns_srv_timeout, ids, now);
         if purpose != Purpose::TlsProbe {
             self.srv.asked = Some(now);
         }
-        self.srv.running = Some(Running { name: name.to_owned(), id: QueryId(self.srv.serial), query, conn: None, purpose });
+        self.srv.running = Some(Running { name: name.to_owned(), id: QueryId(self.srv.serial), query, conn: None, out: Vec::new(), purpose });
         self.work_srv();
     }
 
@@ -124,13 +126,14 @@ impl Engine {
                     self.outputs.push_back(Output::Datagram(Datagram { query: id, server, payload }));
                 }
                 Some(Action::Connect { server }) => self.dial_resolver(server),
-                // Its bytes are lent by `transmit`.
-                Some(Action::Send) => {
+                Some(Action::Send { payload }) => {
+                    running.out.extend_from_slice(&payload);
                     if let Some(conn) = running.conn {
                         self.outputs.push_back(Output::Transmit(conn));
                     }
                 }
                 Some(Action::Close) => {
+                    running.out.clear();
                     if let Some(conn) = running.conn.take() {
                         self.hang_up(conn);
                     }
@@ -165,7 +168,7 @@ impl Engine {
     /// The bytes for the name server on its connection.
     pub(super) fn resolver_output(&self, conn: ConnId) -> Option<&[u8]> {
         let running = self.srv.running.as_ref().filter(|running| running.conn == Some(conn))?;
-        Some(running.query.output()).filter(|bytes| !bytes.is_empty())
+        Some(&running.out[..]).filter(|bytes| !bytes.is_empty())
     }
 
     /// An input for the query, on its socket or its connection.
@@ -177,11 +180,21 @@ impl Engine {
                 running.query.on_datagram(from, payload, now);
             }
             Input::DatagramFailed { query, why } if query == running.id => {
-                running.query.on_datagram_failed(why == LinkError::Unsupported, now);
+                let why = match why {
+                    LinkError::Unsupported => SrvError::Unsupported,
+                    _ => SrvError::Unreachable,
+                };
+                running.query.on_datagram_failed(None, why, now);
             }
             Input::Connected { .. } => running.query.on_connected(now),
             Input::Received { data, .. } => running.query.on_stream(data, now),
-            Input::Written { len, .. } => running.query.on_written(len),
+            Input::Written { conn, len } => {
+                running.out.drain(..len.min(running.out.len()));
+                if !running.out.is_empty() {
+                    self.outputs.push_back(Output::Transmit(conn));
+                }
+                return;
+            }
             Input::Lost { conn, .. } => {
                 running.conn = None;
                 running.query.on_stream_lost(now);

@@ -7,7 +7,7 @@ use super::link::{App, Failure, Link, Phase, Role};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
 use crate::error::ErrorKind;
-use crate::http::{self, Exchange, HttpError, Request};
+use crate::http::{self, Authorization, Exchange, HttpError, Method, Request};
 use crate::map::{Endpoint, MapKind, Service};
 use crate::options::BootstrapOn;
 use crate::trace::{debug, info};
@@ -45,10 +45,15 @@ impl Engine {
     pub(super) fn fetch(&self, index: u32) -> Option<Fetch> {
         let link = self.link(index)?;
         let errand = link.errand.as_ref()?;
-        let request = Request::get(&link.endpoint.host, link.endpoint.port, &errand.path)
-            .authorize(&self.config.authenticator)
-            .user_agent(&self.config.agent(&self.instance_id));
-        Some(Fetch::new(Exchange::new(request), errand.want))
+        let request = Request {
+            method: Method::Get,
+            host: link.endpoint.host.clone(),
+            port: link.endpoint.port,
+            path: errand.path.clone(),
+            authorization: Authorization::from_authenticator(&self.config.authenticator),
+            user_agent: self.config.agent(&self.instance_id),
+        };
+        Some(Fetch::new(Exchange::new(&request), errand.want))
     }
 
     pub(super) fn on_http_bytes(&mut self, index: u32, data: &[u8]) {
@@ -238,5 +243,16 @@ impl Engine {
                 self.remove_link(index);
             }
         }
+    }
+
+    /// The answer to an errand.
+    pub(super) fn on_web_answer(
+        &mut self,
+        number: u64,
+        endpoint: &Endpoint,
+        answer: Result<WebAnswer, Failure>,
+    ) {
+        // Who asked is looked up by number.
+        let _ = (number, endpoint, answer);
     }
 }
