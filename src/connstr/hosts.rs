@@ -48,7 +48,7 @@ impl Host {
     pub(super) fn from_target(target: &str) -> Option<Self> {
         let name = target.strip_suffix('.').unwrap_or(target);
         let source = Source::new(name);
-        read_unbracketed(&source, source.span()).ok().map(|read| read.host)
+        read_unbracketed(&source, source.whole()).ok().map(|read| read.host)
     }
 
     /// Whether it is a name that an SRV look-up makes sense for: no address, not `localhost` (spec 1.6).
