@@ -18,7 +18,10 @@ const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
 
 impl Engine {
     pub(super) fn dial(&mut self, index: u32) {
-        let (now, deadline) = (self.now, self.after(self.config.options.kv_connect_timeout));
+        let options = &self.config.options;
+        let over_http = self.link(index).is_some_and(|link| link.errand.is_some());
+        let timeout = options.http_connect_timeout.filter(|_| over_http).unwrap_or(options.kv_connect_timeout);
+        let (now, deadline) = (self.now, self.after(timeout));
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
         link.started = now;
         link.deadline = deadline;

@@ -71,7 +71,7 @@ use crate::auth::{Mechanism, SaltCache};
 use crate::entropy::Entropy;
 use crate::error::ErrorKind;
 use crate::map::ClusterMap;
-use crate::tls::TlsProfile;
+use crate::tls::{NoteLevel, TlsProfile};
 use crate::wire::{
     ErrorMap,
     datatype::{CompressionRule, Compressor},
@@ -238,13 +238,31 @@ impl Engine {
             no_value: Bytes::new(),
         };
         engine.tls = engine.config.tls_profile().cloned();
-        for _warning in &engine.config.warnings {
-            crate::trace::warning!(warning = %_warning, "connection string");
-        }
+        engine.log_configuration();
         if let Some(bucket) = default_bucket {
             engine.open_bucket(&bucket, now);
         }
         engine
+    }
+
+    /// What there is to say about the settings, once (1.7, OPT-6, TLS-7).
+    fn log_configuration(&self) {
+        for _warning in &self.config.warnings {
+            crate::trace::warning!(warning = %_warning, "connection string");
+        }
+        for _note in &self.config.notes {
+            crate::trace::info!("{_note}");
+        }
+        for note in &self.config.tls_notes {
+            match note.level {
+                NoteLevel::Warn => crate::trace::warning!("{}", note.text),
+                NoteLevel::Info => crate::trace::info!("{}", note.text),
+                _ => crate::trace::debug!("{}", note.text),
+            }
+        }
+        for _setting in self.config.options.effective() {
+            crate::trace::debug!(name = _setting.name, value = %_setting.value, changed = _setting.changed, "setting");
+        }
     }
 
     /// Opens a bucket: connections to its nodes follow. Opening it again gives the same reference. It never fails:

@@ -195,7 +195,8 @@ impl Engine {
     pub(super) fn on_stream_lost(&mut self, bucket: u32) {
         let longest = self.config.options.http_retry_delay.max(FIRST_PAUSE);
         let pause = self.buckets[bucket as usize].stream_pause.unwrap_or(FIRST_PAUSE).min(longest);
-        let at = self.after(self.entropy.jitter(pause, 25).max(Duration::from_millis(1)));
+        let jittered = self.entropy.jitter(pause, 25).max(Duration::from_millis(1));
+        let at = self.after(jittered);
         let state = &mut self.buckets[bucket as usize];
         state.stream_pause = Some((pause * 2).min(longest));
         state.stream_at = Some(at);
