@@ -215,18 +215,17 @@ impl Engine {
                 if !due || counting >= PARALLEL && !(over_http && mapless) {
                     return;
                 }
-                if over_http && !mapless && !hunt.targets.iter().all(|target| target.over_http) {
-                    // The manager is asked where no data node can be reached, and only then (BOOT-17).
-                    let tried = hunt.targets.iter().filter(|target| !target.over_http);
-                    let unreachable = tried.clone().all(|target| target.round.unreachable);
-                    if counting > 0 {
-                        return;
-                    }
-                    if !unreachable && hunt.running.is_empty() {
+                if over_http && !mapless && counting > 0 {
+                    return;
+                }
+                if over_http && !mapless && !self.only_managers_left(scope) {
+                    if self.scope(scope).hunt.as_ref().is_some_and(|hunt| hunt.running.is_empty()) {
                         self.end_round(scope);
                         continue;
                     }
+                    return;
                 }
+                let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
                 let endpoint = hunt.targets[target].endpoint.clone();
                 hunt.next += 1;
                 hunt.next_at = now.checked_add(STAGGER).unwrap_or(now);
@@ -250,6 +249,20 @@ impl Engine {
             }
             self.end_round(scope);
         }
+    }
+
+    /// Whether no data node can be reached: then the manager is asked, and only then (BOOT-17).
+    fn only_managers_left(&self, scope: ScopeId) -> bool {
+        let Some(hunt) = &self.scope(scope).hunt else { return false };
+        hunt.targets.iter().enumerate().filter(|(_, target)| !target.over_http).all(|(number, target)| {
+            let is_running = || {
+                let runs = |&index: &u32| {
+                    self.link(index).is_some_and(|link| link.role == Role::Seed { scope, target: number })
+                };
+                hunt.running.iter().any(runs)
+            };
+            target.round.unreachable || is_running()
+        })
     }
 
     fn counts(&self, index: u32) -> bool {
@@ -293,11 +306,19 @@ impl Engine {
         if hunt.pausing {
             return Some(hunt.next_at);
         }
-        if hunt.next >= hunt.targets.len() {
+        let next = hunt.targets.get(hunt.next)?;
+        let counting: Vec<u32> = hunt.running.iter().copied().filter(|&index| self.counts(index)).collect();
+        let mapless = hunt.targets.iter().any(|target| target.round.mapless);
+        if next.over_http && !mapless && !counting.is_empty() {
+            // Its turn comes when the last attempt on a data node has shown itself to be slow.
+            let all_dial = counting.iter().all(|&index| self.link(index).is_some_and(is_dialling));
+            let slow = counting.iter().filter_map(|&index| self.link(index)?.started.checked_add(SLOW)).max();
+            return slow.filter(|_| all_dial && self.only_managers_left(scope)).map(|at| at.max(hunt.next_at));
+        }
+        if next.over_http && !mapless && !hunt.running.is_empty() && !self.only_managers_left(scope) {
             return None;
         }
-        let counting: Vec<u32> = hunt.running.iter().copied().filter(|&index| self.counts(index)).collect();
-        if counting.len() < PARALLEL {
+        if counting.len() < PARALLEL || next.over_http && mapless {
             return Some(hunt.next_at);
         }
         // Only dials stop to count by the clock; a handshake has a deadline of its own.
