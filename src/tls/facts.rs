@@ -55,7 +55,8 @@ pub(super) mod embedded {
     #[cfg(test)]
     pub(crate) const RELEASE: &str = "1.0.11";
     pub(crate) const RELEASE_DATE: &str = "2026-10-23";
-    pub(crate) const RELEASE_SHA256: &str = "";
+    pub(crate) const RELEASE_SHA256: &str =
+        "eba33aadbbfce0ccc026b8eb059e5546d4f6ca4f140e33f0711474e2f3a359e5";
 
     pub(super) const BACKEND: Backend = Backend {
         name: "rustls",

@@ -143,7 +143,7 @@ impl TimeProvider for Clock {
     }
 }
 
-fn provider() -> CryptoProvider {
+pub(super) fn provider() -> CryptoProvider {
     #[cfg(feature = "tls-aws-lc-rs")]
     return rustls::crypto::aws_lc_rs::default_provider();
     #[cfg(not(feature = "tls-aws-lc-rs"))]
@@ -191,23 +191,15 @@ fn read_identity(
     if chain.is_empty() {
         return Err(IdentityFault::NoCertificate);
     }
-    let mut sections = <(SectionKind, Vec<u8>)>::pem_slice_iter(identity.key());
-    let key = loop {
-        match sections.next() {
-            Some(Ok((kind, der))) => {
-                if let Some(key) = PrivateKeyDer::from_pem(kind, der) {
-                    break key;
-                }
-            }
-            Some(Err(_)) => return Err(IdentityFault::UnusableKey),
-            None if contains(identity.key(), b"ENCRYPTED") => return Err(IdentityFault::EncryptedKey),
-            None => return Err(IdentityFault::NoKey),
+    let missing =
+        |fault| if contains(identity.key(), b"ENCRYPTED") { IdentityFault::EncryptedKey } else { fault };
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(identity.key()) {
+        let (kind, der) = section.map_err(|_| missing(IdentityFault::UnusableKey))?;
+        if let Some(key) = PrivateKeyDer::from_pem(kind, der) {
+            return Ok((chain, key));
         }
-    };
-    if contains(identity.key(), b"Proc-Type: 4,ENCRYPTED") {
-        return Err(IdentityFault::EncryptedKey);
     }
-    Ok((chain, key))
+    Err(missing(IdentityFault::NoKey))
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

