@@ -54,6 +54,10 @@ pub struct Identity(Arc<Files>);
 
 struct Files {
     chain: Vec<u8>,
+    #[cfg_attr(
+        not(any(feature = "tls", feature = "tls-aws-lc-rs")),
+        expect(dead_code, reason = "without TLS a key is only held")
+    )]
     key: Zeroizing<Vec<u8>>,
     origin: String,
 }
