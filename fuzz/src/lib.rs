@@ -7,9 +7,11 @@ mod frame;
 mod map_json;
 mod sasl;
 mod scram;
+mod tls_plain_bytes;
 
 pub use connstr::connstr;
 pub use engine::engine;
 pub use frame::frame;
 pub use map_json::map_json;
 pub use scram::scram;
+pub use tls_plain_bytes::tls_plain_bytes;

@@ -60,3 +60,8 @@ fn scram() {
 fn engine() {
     replay("engine", settee_fuzz::engine);
 }
+
+#[test]
+fn tls_plain_bytes() {
+    replay("tls_plain_bytes", settee_fuzz::tls_plain_bytes);
+}
