@@ -401,7 +401,9 @@ fn bench_measures_the_client_and_the_floor() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in ["serve", "get", "set", "rm", "explain", "map", "decode", "bench", "completions"] {
+    for command in
+        ["serve", "get", "set", "rm", "explain", "options", "map", "decode", "bench", "completions"]
+    {
         let output = run(&[command, "--help"]);
         assert_eq!(code(&output), 0);
         assert!(stdout(&output).contains("Examples:\n  "), "{command}");

@@ -265,16 +265,25 @@ const NO_SERVICE: &str = "its service is not part of this build";
 const NO_SCAN: &str = "range scans are not part of this build";
 const NO_POOL: &str = "HTTP requests use a connection each; there is no pool";
 
-/// Settings of TLS have an effect where TLS is compiled in.
-const TLS: Availability = if cfg!(feature = "tls-core") {
-    Availability::Active
-} else {
-    Availability::Ignored("TLS is not part of this build")
-};
+/// Why settings of TLS have no effect in a build without the feature `tls`.
+pub const NO_TLS: &str = "TLS is not part of this build";
 
-/// All options, in the order of the specification's tables (2.3 to 2.5), then what is recognised only.
+const TLS: Availability =
+    if cfg!(feature = "tls-core") { Availability::Active } else { Availability::Ignored(NO_TLS) };
+
+/// All options in the order of the specification's tables (2.3 to 2.5), then what is recognised only, with titles.
+pub fn sections() -> [(&'static str, &'static [Entry]); 4] {
+    [
+        ("Time-outs", timeouts::ENTRIES),
+        ("Connections, topology, I/O", connections::ENTRIES),
+        ("Features, compression, security, observability", features::ENTRIES),
+        ("Recognised only", foreign::ENTRIES),
+    ]
+}
+
+/// All options, in the order of [`sections`].
 pub fn registry() -> impl Iterator<Item = &'static Entry> {
-    [timeouts::ENTRIES, connections::ENTRIES, features::ENTRIES, foreign::ENTRIES].into_iter().flatten()
+    sections().into_iter().flat_map(|(_, entries)| entries)
 }
 
 /// Names of other clients whose values are settings of one or more options (spec 2.6).
