@@ -28,8 +28,8 @@ mod typed;
 mod value;
 
 pub use registry::{
-    Alias, Availability, Entry, Group, NO_TLS, Origin, Owner, Reading, Translation, Word, groups, registry,
-    sections, translations,
+    Alias, Availability, Entry, Group, Origin, Owner, Reading, Translation, Word, groups, registry, sections,
+    translations,
 };
 pub use typed::{
     BootstrapOn, CompressionMode, IpProtocol, Network, Options, Profile, TlsVerify, UnknownProfile,

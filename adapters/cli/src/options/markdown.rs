@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use settee::options::{Availability, Entry, NO_TLS, Origin, Owner, Reading, groups, sections, translations};
+use settee::options::{Availability, Entry, Origin, Reading, groups, sections, translations};
 
 use super::{kind, reading, shown};
 
@@ -119,12 +119,12 @@ fn aliases(entry: &Entry) -> String {
     entry.aliases.iter().map(alias).collect::<Vec<_>>().join("; ")
 }
 
-/// The same in every build: what TLS needs is said by itself.
+/// The same in every build: which feature an option needs is said in its place.
 fn effect(entry: &Entry) -> String {
-    match entry.availability {
-        Availability::Ignored(reason) if reason != NO_TLS => format!("none: {reason}"),
-        Availability::DefaultOnly(reason) => format!("default only: {reason}"),
-        _ if entry.owner == Owner::Tls => "yes, with the feature `tls`".to_owned(),
+    match (entry.needs, entry.availability) {
+        (Some(feature), _) => format!("yes, with the feature `{feature}`"),
+        (None, Availability::Ignored(reason)) => format!("none: {reason}"),
+        (None, Availability::DefaultOnly(reason)) => format!("default only: {reason}"),
         _ => "yes".to_owned(),
     }
 }
