@@ -207,3 +207,20 @@ fn seed_38_a_string_that_lost_its_addresses_is_refused() {
     assert_eq!(error.kind, ErrorKind::NoHosts);
     assert!(!error.hint.is_empty());
 }
+
+#[test]
+fn the_page_has_a_row_for_each_statement_and_the_tests_that_it_names() {
+    let page = include_str!("../docs/managing-connections.md");
+    let numbers: Vec<usize> =
+        page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok()).collect();
+    assert!(numbers.into_iter().eq(1..=38));
+    let source = include_str!("managing_connections.rs");
+    let tests: Vec<&str> = source.lines().filter_map(|line| line.strip_prefix("fn seed_")).collect();
+    let named: Vec<&str> = page.split("`seed_").skip(1).filter_map(|rest| rest.split('`').next()).collect();
+    for name in &named {
+        assert!(tests.iter().any(|test| test.starts_with(name)), "there is no test seed_{name}");
+    }
+    for test in tests {
+        assert!(named.iter().any(|name| test.starts_with(name)), "the page does not name seed_{test}");
+    }
+}

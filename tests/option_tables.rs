@@ -160,8 +160,10 @@ const FOREIGN: &[&str] = &[
 ];
 
 /// Name, word, the settings that it makes.
+type Word = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+
 #[rustfmt::skip]
-const WORDS: &[(&str, &str, &[(&str, &str)])] = &[
+const WORDS: &[Word] = &[
     ("ssl", "on", &[("enable_tls", "true")]),
     ("ssl", "off", &[("enable_tls", "false")]),
     ("ssl", "no_verify", &[("tls_verify", "none")]),
