@@ -1,15 +1,15 @@
 //! What can be seen with a setting: each function takes parameters of a connection string and tells, in text.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::connstr;
-use settee::engine::{Durability, Engine, Input, OpKind, Output, StoreMode};
+use settee::engine::{Durability, Engine, EngineConfig, Input, OpKind, Output, StoreMode};
 use settee::error::ErrorKind;
 use settee::options::{self, Options, Resolved};
 use settee::wire::{Opcode, Status};
-use settee_sim::{Action, Edit, Net, NetSettings, NodeId, Reachability, Rule};
+use settee_sim::{Action, Edit, Net, NetSettings, NodeId, Peer, PeerAction, Reachability, Rule};
 
 use crate::common::{Client, Outcome, config, ms, net, node, secs, small, start, store};
 
@@ -275,7 +275,7 @@ pub(crate) fn close_with_a_get_under_way(pairs: &str) -> String {
             tokio::task::yield_now().await;
         }
         #[expect(clippy::disallowed_methods, reason = "how long closing takes is what the setting is about")]
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         cluster.close().await;
         assert!(!get.await.expect("it ends"));
         #[expect(clippy::disallowed_methods, reason = "see above")]
@@ -298,4 +298,117 @@ pub(crate) fn maps_in_the_log(pairs: &str) -> String {
 #[cfg(not(feature = "tracing"))]
 pub(crate) fn maps_in_the_log(_pairs: &str) -> String {
     String::new()
+}
+
+/// The addresses dialled of a seed whose ports are left open.
+pub(crate) fn dialled_of_a_seed(pairs: &str) -> String {
+    let mut client = Client::new(net(1), &one_node(pairs));
+    client.run_for(secs(1));
+    dialled(&client)
+}
+
+/// Open connections to each of two nodes.
+pub(crate) fn connections(pairs: &str) -> String {
+    let mut client = Client::new(net(2), &one_node(pairs));
+    client.run_for(secs(2));
+    let open: Vec<usize> = (0..2).map(|index| client.open_links(node(index)).len()).collect();
+    format!("{open:?}")
+}
+
+/// How many of five operations find no room while there is no connection yet.
+pub(crate) fn gets_turned_away(pairs: &str) -> String {
+    let mut net = net(1);
+    net.set_reachability(node(0), Reachability::BlackHole);
+    let mut client = Client::new(net, &one_node(pairs));
+    let now = client.now();
+    let mut away = 0;
+    let mut ops = Vec::new();
+    for number in 0..5 {
+        let operation = client.operation(&format!("k{number}"), OpKind::Get);
+        match client.engine().submit(operation, now) {
+            Ok(op) => ops.push(op),
+            Err(_) => away += 1,
+        }
+    }
+    client.run_for(ms(100));
+    away += ops.into_iter().filter(|op| client.outcome(*op).is_some()).count();
+    away.to_string()
+}
+
+/// How many log lines have a server group that no node is in, for a cluster with groups.
+#[cfg(feature = "tracing")]
+pub(crate) fn groups_in_the_log(pairs: &str) -> String {
+    let lines = crate::log::lines_of(|| {
+        let mut net = net(2);
+        for index in 0..2 {
+            let mut address = net.cluster().address(NodeId(index)).expect("a node").clone();
+            address.server_group = Some(format!("Group {}", index + 1));
+            net.cluster().set_address(NodeId(index), address);
+        }
+        Client::connect(net, &one_node(pairs));
+    });
+    // The map itself is not among the lines.
+    lines.iter().filter(|line| line.contains("elsewhere")).count().to_string()
+}
+
+/// Without log lines the warning cannot be seen, and its case is not tried.
+#[cfg(not(feature = "tracing"))]
+pub(crate) fn groups_in_the_log(_pairs: &str) -> String {
+    String::new()
+}
+
+/// A client whose one seed is a manager port; `None` where the engine refuses such a seed.
+fn by_manager(net: Net, pairs: &str) -> Option<Client> {
+    let text = format!("couchbase://10.0.0.1:8091=http?{pairs}");
+    let login = PasswordAuthenticator::new("Administrator", "password").expect("a name");
+    let connstr = connstr::parse(&text).expect("a connection string");
+    let config = EngineConfig::new(&connstr, Options::default(), Authenticator::Password(login)).ok()?;
+    Some(Client::with(net, config))
+}
+
+fn manager() -> SocketAddr {
+    SocketAddr::from(([10, 0, 0, 1], 8091))
+}
+
+/// When a dial to a manager port that nobody answers is given up.
+pub(crate) fn first_hang_up_of_http(pairs: &str) -> String {
+    let mut net = net(1);
+    net.set_reachability(manager(), Reachability::BlackHole);
+    let Some(mut client) = by_manager(net, pairs) else { return String::new() };
+    client.world.run_until(secs(30), |world| world.net.links().any(|(.., open)| !open));
+    format!("{:?}", client.world.elapsed())
+}
+
+/// Dials in five minutes of a manager port that refuses them.
+pub(crate) fn dials_of_a_stream_that_is_refused(pairs: &str) -> String {
+    let mut net = net(1);
+    net.set_reachability(manager(), Reachability::Refuse);
+    let Some(mut client) = by_manager(net, pairs) else { return String::new() };
+    client.run_for(secs(300));
+    client.dials(manager()).to_string()
+}
+
+/// Gives one map and says nothing more.
+struct SilentStream(Vec<u8>);
+
+impl Peer for SilentStream {
+    fn receive(&mut self, _bytes: &[u8], _now: Instant) -> Vec<PeerAction> {
+        let mut answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+        answer.extend_from_slice(format!("{:x}\r\n", self.0.len() + 4).as_bytes());
+        answer.extend_from_slice(&self.0);
+        answer.extend_from_slice(b"\n\n\n\n\r\n");
+        vec![PeerAction::Send(answer)]
+    }
+}
+
+/// Dials in ten minutes of a manager port whose stream falls silent.
+pub(crate) fn dials_of_a_silent_stream(pairs: &str) -> String {
+    let mut net = net(1);
+    let map = net.cluster().bucket_map("default", NodeId(0)).expect("a map");
+    net.place_peer(manager(), move || Box::new(SilentStream(map.clone())));
+    let Some(mut client) = by_manager(net, &format!("{pairs}&bootstrap_on=http")) else {
+        return String::new();
+    };
+    client.run_for(secs(600));
+    client.dials(manager()).to_string()
 }

@@ -139,11 +139,12 @@ fn entry_json(entry: &Entry) -> Value {
             json!({"name": alias.name, "clients": clients, "reading": reading(alias.reading)})
         })
         .collect();
+    let default = (!entry.default.is_empty()).then_some(entry.default);
     json!({
         "name": entry.name,
         "type": kind(&entry.syntax),
-        "default": (!entry.default.is_empty()).then_some(entry.default),
-        "wan_development": entry.profile.or((!entry.default.is_empty()).then_some(entry.default)),
+        "default": default,
+        "wan_development": entry.profile.or(default),
         "help": entry.help,
         "owner": owner(entry.owner),
         "effect": match entry.availability {
