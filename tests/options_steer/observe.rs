@@ -264,7 +264,7 @@ pub(crate) fn close_with_a_get_under_way(pairs: &str) -> String {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let elapsed = runtime.block_on(async {
         let cluster =
-            settee_tokio::connect(&text, settee_tokio::ClusterOptions::new(Authenticator::Password(login)))
+            settee_tokio::connect(text, settee_tokio::ClusterOptions::new(Authenticator::Password(login)))
                 .await
                 .expect("it connects");
         let collection = cluster.bucket("default").default_collection();
