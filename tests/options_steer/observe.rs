@@ -264,11 +264,11 @@ pub(crate) fn close_with_a_get_under_way(pairs: &str) -> String {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let elapsed = runtime.block_on(async {
         let cluster =
-            settee_tokio::connect(text, settee_tokio::ClusterOptions::new(Authenticator::Password(login)))
+            settee_tokio::connect(&text, settee_tokio::ClusterOptions::new(Authenticator::Password(login)))
                 .await
                 .expect("it connects");
         let collection = cluster.bucket("default").default_collection();
-        collection.upsert("k", &1).await.expect("it is stored");
+        collection.upsert("k", 1).await.expect("it is stored");
         served.control(|cluster, _| cluster.add_rule_everywhere(&Rule::new(Opcode::GET, Action::Ignore)));
         let get = tokio::spawn(async move { collection.get("k").await.is_ok() });
         while served.control(|cluster, _| cluster.requests_everywhere(Opcode::GET)) == 0 {
