@@ -211,6 +211,7 @@ mod tests {
                 }
                 prop_assert_eq!(deadlines.next(), model.values().min().copied());
                 prop_assert_eq!(deadlines.indexes().count(), model.len());
+                prop_assert_eq!(deadlines.len(), model.len());
             }
         }
     }

@@ -175,6 +175,10 @@ impl<'a> Reader<'a> {
         if bare {
             self.suspect(entry, &value);
         }
+        if reading == Reading::UnitNeeded {
+            let text = format!("it is a name of libcouchbase alone: write {}", entry.name);
+            self.warn(WarningKind::DeprecatedOption, name, text);
+        }
         self.give(pair, name, entry, value, text);
         Ok(())
     }

@@ -28,7 +28,7 @@ mod typed;
 mod value;
 
 pub use registry::{
-    Alias, Availability, Entry, Group, Origin, Owner, Reading, Translation, Word, groups, registry,
+    Alias, Availability, Entry, Group, Origin, Owner, Reading, Translation, Word, groups, registry, sections,
     translations,
 };
 pub use typed::{

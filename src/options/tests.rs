@@ -258,6 +258,7 @@ fn opt_9_names_of_libcouchbase_need_their_unit() {
         assert!(error.expected.contains("unit"), "{error}");
     }
     assert_eq!(ok("couchbase://h?operation_timeout=5s").options.kv_timeout, Duration::from_secs(5));
+    assert_eq!(warnings("couchbase://h?operation_timeout=5s"), ["DeprecatedOption operation_timeout"]);
 }
 
 #[test]

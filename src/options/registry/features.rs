@@ -1,6 +1,6 @@
 //! KV features, compression, security, observability (spec 2.5).
 
-use super::{Entry, Owner, SPAN, TLS, active, by, go, java, lcb, python};
+use super::{Entry, Owner, SPAN, active, by, go, java, lcb, python};
 use crate::options::registry::Origin::{Libcouchbase, Python};
 use crate::options::value::Syntax;
 
@@ -140,7 +140,11 @@ pub(super) const ENTRIES: &[Entry] = &[
     active!(log_redaction, Syntax::Bool, "false", "whether keys and values are marked for redaction in logs")
         .ignored("no log line holds a key or a value, so there is nothing to mark")
         .aliases(&[python("redaction")]),
-    active!(dump_configuration, Syntax::Bool, "false", "whether each received cluster map is logged"),
+    active!(dump_configuration, Syntax::Bool, "false", "whether each received cluster map is logged").needs(
+        "tracing",
+        cfg!(feature = "tracing"),
+        "log lines are not part of this build",
+    ),
     active!(
         max_requests_in_retry,
         ANY_COUNT,
@@ -151,7 +155,7 @@ pub(super) const ENTRIES: &[Entry] = &[
 ];
 
 const fn tls(entry: Entry) -> Entry {
-    entry.owner(Owner::Tls).availability(TLS)
+    entry.owner(Owner::Tls).needs("tls", cfg!(feature = "tls-core"), "TLS is not part of this build")
 }
 
 const fn tracing(name: &'static str, syntax: Syntax, default: &'static str, help: &'static str) -> Entry {

@@ -33,6 +33,8 @@ pub struct Entry {
     pub aliases: &'static [Alias],
     /// Whether it has an effect.
     pub availability: Availability,
+    /// The feature of this crate without which it has none.
+    pub needs: Option<&'static str>,
     pub(super) field: Option<Field>,
 }
 
@@ -166,6 +168,7 @@ impl Entry {
             owner: Owner::Engine,
             aliases: &[],
             availability: Availability::Active,
+            needs: None,
             field: None,
         }
     }
@@ -190,9 +193,10 @@ impl Entry {
         self
     }
 
-    const fn availability(mut self, availability: Availability) -> Self {
-        self.availability = availability;
-        self
+    /// Needs a feature of the crate, which this build has or not.
+    const fn needs(mut self, feature: &'static str, is_on: bool, reason: &'static str) -> Self {
+        self.needs = Some(feature);
+        if is_on { self } else { self.ignored(reason) }
     }
 
     const fn ignored(mut self, reason: &'static str) -> Self {
@@ -265,16 +269,19 @@ const NO_SERVICE: &str = "its service is not part of this build";
 const NO_SCAN: &str = "range scans are not part of this build";
 const NO_POOL: &str = "HTTP requests use a connection each; there is no pool";
 
-/// Settings of TLS have an effect where TLS is compiled in.
-const TLS: Availability = if cfg!(feature = "tls-core") {
-    Availability::Active
-} else {
-    Availability::Ignored("TLS is not part of this build")
-};
+/// All options in the order of the specification's tables (2.3 to 2.5), then what is recognised only, with titles.
+pub fn sections() -> [(&'static str, &'static [Entry]); 4] {
+    [
+        ("Time-outs", timeouts::ENTRIES),
+        ("Connections, topology, I/O", connections::ENTRIES),
+        ("Features, compression, security, observability", features::ENTRIES),
+        ("Recognised only", foreign::ENTRIES),
+    ]
+}
 
-/// All options, in the order of the specification's tables (2.3 to 2.5), then what is recognised only.
+/// All options, in the order of [`sections`].
 pub fn registry() -> impl Iterator<Item = &'static Entry> {
-    [timeouts::ENTRIES, connections::ENTRIES, features::ENTRIES, foreign::ENTRIES].into_iter().flatten()
+    sections().into_iter().flat_map(|(_, entries)| entries)
 }
 
 /// Names of other clients whose values are settings of one or more options (spec 2.6).
