@@ -145,3 +145,8 @@ impl Timer for TokioTimer {
         self.0.as_mut().reset(at.into());
     }
 }
+
+/// The examples of the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
