@@ -2,8 +2,10 @@
 
 use crate::NodeId;
 use crate::bucket::{Bucket, Rendered, Row};
+use crate::listener::Listener;
 use crate::node::Node;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
 /// The place of each node in the lists of a map: members in order, the others nowhere.
 fn members(nodes: &[Node]) -> Vec<NodeId> {
@@ -24,21 +26,23 @@ pub(crate) fn bucket_config(
         let name = if node.address.omit_hostname { "$HOST" } else { &node.address.host };
         if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
     };
+    // A node without plain ports is written with port 0 (`cluster-maps.md` 3.5).
+    let port = |node: &Node, listener| node.address.port(listener).unwrap_or(0);
     let of = |id: &NodeId| nodes.get(id.0);
     let legacy: Vec<Value> = members
         .iter()
         .filter_map(of)
         .map(|node| {
             json!({
-                "hostname": format!("{}:{}", host(node), node.address.mgmt_port),
-                "ports": {"direct": node.address.kv_port},
+                "hostname": format!("{}:{}", host(node), port(node, Listener::MGMT)),
+                "ports": {"direct": port(node, Listener::KV)},
             })
         })
         .collect();
     let servers: Vec<String> = members
         .iter()
         .filter_map(of)
-        .map(|node| format!("{}:{}", host(node), node.address.kv_port))
+        .map(|node| format!("{}:{}", host(node), port(node, Listener::KV)))
         .collect();
     let (name, uuid) = (&bucket.name, &bucket.uuid);
     let mut map = json!({
@@ -134,7 +138,7 @@ fn base(
 
 fn node_ext(node: &Node, this: bool) -> Value {
     let address = &node.address;
-    let mut ext = json!({"services": {"kv": address.kv_port, "mgmt": address.mgmt_port}});
+    let mut ext = json!({"services": ports(&address.ports)});
     if !address.omit_hostname {
         ext["hostname"] = json!(address.host);
     }
@@ -146,16 +150,20 @@ fn node_ext(node: &Node, this: bool) -> Value {
     }
     if !address.alternates.is_empty() {
         let mut networks = Map::new();
-        for (network, host, kv_port) in &address.alternates {
-            let mut alternate = json!({"hostname": host});
-            if let Some(port) = kv_port {
-                alternate["ports"] = json!({"kv": port});
+        for alternate in &address.alternates {
+            let mut object = json!({"hostname": alternate.host});
+            if let Some(mapped) = &alternate.ports {
+                object["ports"] = ports(mapped);
             }
-            networks.insert(network.clone(), alternate);
+            networks.insert(alternate.network.clone(), object);
         }
         ext["alternateAddresses"] = Value::Object(networks);
     }
     ext
+}
+
+fn ports(ports: &BTreeMap<Listener, u16>) -> Value {
+    Value::Object(ports.iter().map(|(listener, port)| (listener.key().to_owned(), json!(port))).collect())
 }
 
 fn rows(rows: &[Row], members: &[NodeId]) -> Value {

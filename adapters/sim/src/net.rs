@@ -8,7 +8,7 @@
 //! same events, byte for byte. Bytes of one direction of a link never overtake each other.
 
 use crate::clock::Seeded;
-use crate::{Cluster, ConnId, NodeAddress, NodeId, Settings};
+use crate::{Cluster, ConnId, Listener, NodeAddress, NodeId, Settings};
 use settee::engine::{LinkError, LookupError};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -108,7 +108,7 @@ type PeerFactory = Box<dyn FnMut() -> Box<dyn Peer>>;
 
 /// Who is behind an address.
 enum Host {
-    Node(NodeId),
+    Node(NodeId, Listener),
     Peer(PeerFactory),
 }
 
@@ -161,9 +161,10 @@ pub struct Net {
 
 impl Net {
     /// A network with a cluster of `nodes` nodes on it, `10.0.0.1:11210` and so on, with the names `node1.sim` and
-    /// so on. The cluster has the bucket `default` and the user `Administrator` with `password`.
+    /// so on. Each has the services of the settings on their default ports, with and without TLS. The cluster has the bucket `default` and the user `Administrator` with `password`.
     pub fn new(nodes: usize, cluster: Settings, settings: NetSettings, now: Instant) -> Self {
-        let addresses = (0..nodes).map(|index| NodeAddress::new(name_of(index), 11210)).collect();
+        let addresses =
+            (0..nodes).map(|index| NodeAddress::with_services(name_of(index), &cluster.services)).collect();
         // The wall clock of virtual time begins at a fixed instant, so that runs repeat.
         let mut cluster = Cluster::new(cluster, addresses, now, Duration::from_secs(1_800_000_000));
         cluster.add_bucket("default");
@@ -199,17 +200,21 @@ impl Net {
         self.now
     }
 
-    /// Where a node is.
+    /// Where a node's data service is.
     pub fn address_of(node: NodeId) -> SocketAddr {
-        let index = u16::try_from(node.0 + 1).unwrap_or(u16::MAX);
-        let [high, low] = index.to_be_bytes();
-        SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 11210))
+        Self::listener_of(node, Listener::KV)
+    }
+
+    /// Where a listener of a node is that nobody moved to another port.
+    pub fn listener_of(node: NodeId, listener: Listener) -> SocketAddr {
+        SocketAddr::new(ip_of(node), listener.default_port())
     }
 
     /// Adds a node to cluster, network and name service.
     pub fn add_node(&mut self) -> NodeId {
         let node = NodeId(self.cluster.node_count());
-        self.cluster.add_node(NodeAddress::new(name_of(node.0), 11210));
+        let services = self.cluster.services().to_vec();
+        self.cluster.add_node(NodeAddress::with_services(name_of(node.0), &services));
         self.place_node(node);
         node
     }
@@ -401,7 +406,7 @@ impl Net {
         }
         let (end, actions) = match self.hosts.get_mut(&to) {
             None => return fail(self, LinkError::Refused),
-            Some(Host::Node(node)) => match self.cluster.connect(*node, now) {
+            Some(Host::Node(node, listener)) => match self.cluster.connect(*node, *listener, now) {
                 None => return fail(self, LinkError::Refused),
                 Some(conn) => {
                     self.conns.insert(conn, id);
@@ -553,10 +558,19 @@ impl Net {
     }
 
     fn place_node(&mut self, node: NodeId) {
-        let address = Self::address_of(node);
-        self.hosts.insert(address, Host::Node(node));
-        self.names.insert(name_of(node.0), Ok(vec![address.ip()]));
+        let ip = ip_of(node);
+        let ports = self.cluster.address(node).map(|address| address.ports.clone()).unwrap_or_default();
+        for (listener, port) in ports {
+            self.hosts.insert(SocketAddr::new(ip, port), Host::Node(node, listener));
+        }
+        self.names.insert(name_of(node.0), Ok(vec![ip]));
     }
+}
+
+fn ip_of(node: NodeId) -> IpAddr {
+    let index = u16::try_from(node.0 + 1).unwrap_or(u16::MAX);
+    let [high, low] = index.to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, 0, high, low))
 }
 
 fn name_of(index: usize) -> String {

@@ -2,8 +2,10 @@
 
 use crate::bucket::Rendered;
 use crate::features::Features;
+use crate::listener::{Listener, Service};
 use crate::rule::Rule;
 use crate::sasl::Mechanism;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Which node of the cluster, counted from 0. Never used again after the node was removed.
@@ -15,30 +17,56 @@ pub struct NodeId(pub usize);
 pub struct NodeAddress {
     /// Host name or address as written in cluster maps.
     pub host: String,
-    /// Port of the data service.
-    pub kv_port: u16,
-    /// Port of the management service. Maps always name it; nothing needs to listen there.
-    pub mgmt_port: u16,
+    /// The ports that it listens on. Maps announce exactly these.
+    pub ports: BTreeMap<Listener, u16>,
     /// Leaves `hostname` out of the map and writes `$HOST`, as real nodes on a loopback address do
     /// (`cluster-maps.md` P9).
     pub omit_hostname: bool,
     /// `serverGroup` of the node.
     pub server_group: Option<String>,
-    /// Other networks by name: host, and the KV port there if it differs from the node's own.
-    pub alternates: Vec<(String, String, Option<u16>)>,
+    /// Its addresses on other networks.
+    pub alternates: Vec<Alternate>,
+}
+
+/// Address of a node on another network than the default one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alternate {
+    /// Name of the network, such as `external`.
+    pub network: String,
+    /// Host name or address there.
+    pub host: String,
+    /// The ports there; `None`: the map names none, the node's own ports count (NET-5).
+    pub ports: Option<BTreeMap<Listener, u16>>,
+}
+
+impl Alternate {
+    /// The network `external` with the node's own ports.
+    pub fn external(host: impl Into<String>) -> Self {
+        Self { network: "external".to_owned(), host: host.into(), ports: None }
+    }
 }
 
 impl NodeAddress {
-    /// A node with default management port, its host name in the map, no group and no other networks.
+    /// A node with the data service on this port and the manager on its default one, without TLS; its host name in
+    /// the map, no group and no other networks.
     pub fn new(host: impl Into<String>, kv_port: u16) -> Self {
-        Self {
-            host: host.into(),
-            kv_port,
-            mgmt_port: 8091,
-            omit_hostname: false,
-            server_group: None,
-            alternates: Vec::new(),
-        }
+        let ports =
+            BTreeMap::from([(Listener::KV, kv_port), (Listener::MGMT, Listener::MGMT.default_port())]);
+        Self { host: host.into(), ports, omit_hostname: false, server_group: None, alternates: Vec::new() }
+    }
+
+    /// A node with these services on their default ports, each with and without TLS.
+    pub fn with_services(host: impl Into<String>, services: &[Service]) -> Self {
+        let listeners = services
+            .iter()
+            .flat_map(|service| [Listener::plain(*service), Listener::secure(*service)])
+            .map(|listener| (listener, listener.default_port()));
+        Self { ports: listeners.collect(), ..Self::new(host, 0) }
+    }
+
+    /// The port of a listener, if the node has it.
+    pub fn port(&self, listener: Listener) -> Option<u16> {
+        self.ports.get(&listener).copied()
     }
 }
 
@@ -91,6 +119,8 @@ pub struct Settings {
     pub vbuckets: u16,
     /// Replicas configured for new buckets, 0 to 3. Rows hold them as far as there are nodes.
     pub replicas: usize,
+    /// Services of the nodes that a harness makes by itself.
+    pub services: Vec<Service>,
     /// Features that nodes offer; see [`Features::SUPPORTED`].
     pub features: Features,
     /// SASL mechanisms offered.
@@ -114,6 +144,7 @@ impl Default for Settings {
         Self {
             vbuckets: 1024,
             replicas: 1,
+            services: vec![Service::Kv, Service::Mgmt],
             features: Features::SUPPORTED,
             mechanisms: Mechanism::ALL.to_vec(),
             scram_iterations: 4096,

@@ -36,8 +36,6 @@ pub(crate) enum Closing {
     No,
     /// When everything written was taken.
     AfterOutput,
-    /// At once; output is lost.
-    Now,
 }
 
 /// The server's half of a connection.
@@ -120,6 +118,16 @@ impl Session {
             self.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
         } else {
             self.input.extend_from_slice(bytes);
+            self.resume(state);
+        }
+    }
+
+    /// An answer that was held back until `at` is due.
+    pub(crate) fn release(&mut self, state: &mut State, answer: &[u8], at: Instant) {
+        self.out.extend_from_slice(answer);
+        self.delayed = self.delayed.saturating_sub(1);
+        if self.stalled.is_some_and(|until| until <= at) {
+            self.stalled = None;
             self.resume(state);
         }
     }

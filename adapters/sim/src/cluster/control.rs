@@ -9,10 +9,10 @@ use crate::bucket::{Bucket, Row, spread};
 use crate::features::Features;
 use crate::hash::vbucket_of;
 use crate::leb128;
+use crate::listener::Service;
 use crate::node::{Node, NodeAddress, NodeState};
 use crate::rule::Rule;
 use crate::sasl::Mechanism;
-use crate::session::Closing;
 use crate::store::{Mode, Write, inflate, json_bit};
 use bytes::Bytes;
 use settee::wire::Opcode;
@@ -315,9 +315,9 @@ impl Cluster {
     pub fn resume_node(&mut self, node: NodeId, now: Instant) -> bool {
         self.state.clock.set(now);
         let found = self.set_state(node, NodeState::Up);
-        self.for_sessions(|state, session| {
-            if session.node == node {
-                session.resume(state);
+        self.for_connections(|state, connection| {
+            if connection.node == node {
+                connection.resume(state);
             }
         });
         found
@@ -330,25 +330,22 @@ impl Cluster {
 
     /// Closes the connections of a node; what they were answered and did not take is lost.
     pub fn close_node(&mut self, node: NodeId) {
-        self.for_sessions(|_, session| {
-            if session.node == node {
-                session.closing = Closing::Now;
-            }
-        });
+        self.for_connections(|_, connection| connection.cut |= connection.node == node);
     }
 
     /// Closes one connection.
     pub fn close_connection(&mut self, conn: ConnId) {
-        self.for_sessions(|_, session| {
-            if session.id == conn {
-                session.closing = Closing::Now;
-            }
-        });
+        self.for_connections(|_, connection| connection.cut |= connection.id == conn);
     }
 
     /// How many nodes there are or were.
     pub fn node_count(&self) -> usize {
         self.state.nodes.len()
+    }
+
+    /// Services of the nodes that a harness makes by itself.
+    pub fn services(&self) -> &[Service] {
+        &self.state.settings.services
     }
 
     /// Address of a node.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Action, Rule};
+use crate::{Action, Rule, Service};
 use settee::ids::Opaque;
 use settee::wire::{Encode, Opcode};
 
@@ -198,4 +198,30 @@ fn scripted_peers_say_what_they_like() {
     assert_eq!(net.step(None), Some(NetEvent::Received(link, b"HELO".to_vec())));
     assert_eq!(net.step(None), Some(NetEvent::Lost(link, LinkError::Closed)));
     assert_eq!(net.step(None), None);
+}
+
+#[test]
+fn each_service_listens_on_a_port_of_its_own_and_maps_tell_it() {
+    let services = vec![Service::Kv, Service::Mgmt, Service::Query];
+    let settings = Settings { vbuckets: 4, services, ..Settings::default() };
+    let mut net = Net::new(2, settings, NetSettings::default(), Instant::now());
+    let map = net.cluster().bucket_map("default", NodeId(1)).unwrap();
+    let map: serde_json::Value = serde_json::from_slice(&map).unwrap();
+    let announced = map["nodesExt"][1]["services"].as_object().unwrap();
+    let expected = [
+        ("kv", 11210),
+        ("kvSSL", 11207),
+        ("mgmt", 8091),
+        ("mgmtSSL", 18091),
+        ("n1ql", 8093),
+        ("n1qlSSL", 18093),
+    ];
+    assert_eq!(announced.len(), expected.len());
+    for (key, port) in expected {
+        assert_eq!(announced[key], port, "{key}");
+    }
+    let link = net.dial(Net::listener_of(NodeId(1), Listener::plain(Service::Query)));
+    assert_eq!(net.step(None), Some(NetEvent::Connected(link)));
+    let link = net.dial(Net::listener_of(NodeId(1), Listener::plain(Service::Search)));
+    assert_eq!(net.step(None), Some(NetEvent::Lost(link, LinkError::Refused)));
 }

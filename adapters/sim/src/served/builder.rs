@@ -1,7 +1,8 @@
 //! What a served cluster is like before it starts.
 
 use super::SimCluster;
-use crate::{Cluster, Features, Mechanism, NodeAddress, Settings};
+use crate::{Cluster, Features, Listener, Mechanism, NodeAddress, Service, Settings};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -15,6 +16,7 @@ pub struct SimClusterBuilder {
     collections: Vec<(String, String)>,
     users: Vec<(String, String)>,
     omit_hostname: bool,
+    tls: bool,
     settings: Settings,
 }
 
@@ -27,6 +29,7 @@ impl Default for SimClusterBuilder {
             collections: Vec::new(),
             users: Vec::new(),
             omit_hostname: false,
+            tls: false,
             settings: Settings::default(),
         }
     }
@@ -40,7 +43,8 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Port of the first node; the others follow on the next ones. Free ports are taken if not said.
+    /// Port of the first node's data service; those of the others follow on the next ones. Free ports are taken if
+    /// not said, and for everything but the data service without TLS.
     #[must_use]
     pub const fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
@@ -111,6 +115,20 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Listens with TLS as well, every service on a port of its own.
+    #[must_use]
+    pub const fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// Services of the nodes; the data service and the manager if not said. Each listens on a port of its own.
+    #[must_use]
+    pub fn services(mut self, services: &[Service]) -> Self {
+        self.settings.services = services.to_vec();
+        self
+    }
+
     /// Everything else.
     #[must_use]
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -124,21 +142,25 @@ impl SimClusterBuilder {
     /// Where a port is taken or above 65535, or sockets cannot be made.
     pub fn start(self) -> io::Result<SimCluster> {
         let mut listeners = Vec::new();
-        for index in 0..self.nodes {
-            let port = match self.port {
-                None => 0,
-                Some(port) => port.checked_add(index).ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::InvalidInput, "the last node's port is above 65535")
-                })?,
-            };
-            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
-                .map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))?;
-            listeners.push(listener);
+        for service in &self.settings.services {
+            listeners.push(Listener::plain(*service));
+            if self.tls {
+                listeners.push(Listener::secure(*service));
+            }
         }
-        let nodes = listeners
-            .iter()
-            .map(|listener| listener.local_addr().map(|address| node_address(address, self.omit_hostname)))
-            .collect::<io::Result<Vec<_>>>()?;
+        let (mut sockets, mut nodes) = (Vec::new(), Vec::new());
+        for index in 0..self.nodes {
+            let mut of_node = BTreeMap::new();
+            let mut node = NodeAddress { ports: BTreeMap::new(), ..NodeAddress::new("127.0.0.1", 0) };
+            node.omit_hostname = self.omit_hostname;
+            for listener in &listeners {
+                let socket = bind(self.port.filter(|_| *listener == Listener::KV), index)?;
+                node.ports.insert(*listener, socket.local_addr()?.port());
+                of_node.insert(*listener, socket);
+            }
+            sockets.push(of_node);
+            nodes.push(node);
+        }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut cluster = Cluster::new(self.settings, nodes, Instant::now(), unix);
         let or = |list: Vec<_>, default: &str| if list.is_empty() { vec![default.to_owned()] } else { list };
@@ -158,16 +180,18 @@ impl SimClusterBuilder {
                 ("Administrator".to_owned(), "password".to_owned())
             }
         };
-        SimCluster::launch(cluster, listeners, first)
+        SimCluster::launch(cluster, sockets, first)
     }
 }
 
-/// The node that listens on this address. Its management port is a number that maps need, 10000 beside the data
-/// port; nothing listens there.
-pub(super) fn node_address(address: SocketAddr, omit_hostname: bool) -> NodeAddress {
-    let port = address.port();
-    let mut node = NodeAddress::new(address.ip().to_string(), port);
-    node.mgmt_port = port.checked_add(10_000).unwrap_or_else(|| port.saturating_sub(10_000));
-    node.omit_hostname = omit_hostname;
-    node
+/// A socket on the port of the node with this index, or on any free port.
+fn bind(first: Option<u16>, index: u16) -> io::Result<TcpListener> {
+    let port = match first {
+        None => 0,
+        Some(port) => port.checked_add(index).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the last node's port is above 65535")
+        })?,
+    };
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
+        .map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))
 }
