@@ -5,13 +5,15 @@ mod control;
 
 use self::connection::{Connection, Protocol};
 use crate::NodeId;
-use crate::bucket::{Bucket, Rendered};
+use crate::bucket::{Bucket, BucketKind, Rendered};
 use crate::clock::{Clock, Seeded};
 use crate::config;
+use crate::http::{Access, HttpState};
 use crate::listener::Listener;
 use crate::node::{Node, NodeAddress, NodeState, Settings};
 use crate::sasl::Users;
 use crate::session::Session;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A connection as the cluster knows it. Never used twice.
@@ -23,6 +25,9 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) users: Users,
+    /// What users may do who may not do everything.
+    pub(crate) access: BTreeMap<String, Access>,
+    pub(crate) http: HttpState,
     pub(crate) nodes: Vec<Node>,
     pub(crate) buckets: Vec<Bucket>,
     /// One counter for all maps (`cluster-maps.md` P1).
@@ -86,6 +91,8 @@ impl Cluster {
         let state = State {
             clock: Clock::new(now, unix),
             users,
+            access: BTreeMap::new(),
+            http: HttpState::default(),
             nodes,
             buckets: Vec::new(),
             rev: 1,
@@ -225,7 +232,12 @@ impl Cluster {
                 if session.bucket != Some(bucket) {
                     return;
                 }
-                let Some(name) = state.buckets.get(bucket).map(|bucket| bucket.name.clone()) else { return };
+                let Some(found) = state.buckets.get(bucket) else { return };
+                // Maps of memcached buckets are given out over HTTP alone (D3).
+                if found.kind == BucketKind::Memcached {
+                    return;
+                }
+                let name = found.name.clone();
                 if let Some(rendered) = state.bucket_config(bucket, session.node) {
                     session.notify(Some(&name), rendered);
                 }

@@ -1,7 +1,7 @@
 //! Cluster maps as text: the bucket's (D1) and the cluster's (D2), `cluster-maps.md` 1 to 3.
 
 use crate::NodeId;
-use crate::bucket::{Bucket, Rendered, Row};
+use crate::bucket::{Bucket, BucketKind, Rendered, Row};
 use crate::listener::Listener;
 use crate::node::Node;
 use serde_json::{Map, Value, json};
@@ -22,29 +22,52 @@ pub(crate) fn bucket_config(
 ) -> Rendered {
     let members = members(nodes);
     let mut config = base(nodes, &members, this, bucket.rev, epoch, cluster_uuid);
-    let host = |node: &Node| {
-        let name = if node.address.omit_hostname { "$HOST" } else { &node.address.host };
-        if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
-    };
-    // A node without plain ports is written with port 0 (`cluster-maps.md` 3.5).
-    let port = |node: &Node, listener| node.address.port(listener).unwrap_or(0);
-    let of = |id: &NodeId| nodes.get(id.0);
     let legacy: Vec<Value> = members
         .iter()
-        .filter_map(of)
+        .filter_map(|id| nodes.get(id.0))
         .map(|node| {
             json!({
-                "hostname": format!("{}:{}", host(node), port(node, Listener::MGMT)),
+                "hostname": authority(node, Listener::MGMT),
                 "ports": {"direct": port(node, Listener::KV)},
             })
         })
         .collect();
-    let servers: Vec<String> = members
-        .iter()
-        .filter_map(of)
-        .map(|node| format!("{}:{}", host(node), port(node, Listener::KV)))
-        .collect();
     let (name, uuid) = (&bucket.name, &bucket.uuid);
+    let fields = [
+        ("name", json!(name)),
+        ("nodeLocator", json!(bucket.kind.locator())),
+        ("bucketType", json!(bucket.kind.name())),
+        ("uuid", json!(uuid)),
+        ("uri", json!(format!("/pools/default/buckets/{name}?bucket_uuid={uuid}"))),
+        ("streamingUri", json!(format!("/pools/default/bucketsStreaming/{name}?bucket_uuid={uuid}"))),
+        ("bucketCapabilitiesVer", json!("")),
+        ("bucketCapabilities", json!(bucket.kind.capabilities())),
+        ("nodes", json!(legacy)),
+    ];
+    config.extend(fields.map(|(key, value)| (key.to_owned(), value)));
+    if bucket.hibernation.is_some() {
+        config.insert("hibernationState".to_owned(), json!("paused"));
+    }
+    if bucket.kind != BucketKind::Memcached {
+        let fields = [
+            ("numVBuckets", json!(bucket.rows.len())),
+            ("collectionsManifestUid", json!(format!("{:x}", bucket.collections.uid()))),
+            ("vBucketServerMap", server_map(nodes, bucket)),
+        ];
+        config.extend(fields.map(|(key, value)| (key.to_owned(), value)));
+    }
+    if bucket.kind == BucketKind::Couchbase {
+        config.insert("storageBackend".to_owned(), json!("couchstore"));
+        config.insert("ddocs".to_owned(), json!({"uri": format!("/pools/default/buckets/{name}/ddocs")}));
+    }
+    render(config, bucket.rev, epoch)
+}
+
+/// `vBucketServerMap`.
+pub(crate) fn server_map(nodes: &[Node], bucket: &Bucket) -> Value {
+    let members = members(nodes);
+    let servers: Vec<String> =
+        members.iter().filter_map(|id| nodes.get(id.0)).map(|node| authority(node, Listener::KV)).collect();
     let mut map = json!({
         "hashAlgorithm": "CRC",
         "numReplicas": bucket.replicas,
@@ -54,24 +77,18 @@ pub(crate) fn bucket_config(
     if let Some(forward) = &bucket.forward {
         map["vBucketMapForward"] = rows(forward, &members);
     }
-    let fields = [
-        ("name", json!(name)),
-        ("nodeLocator", json!("vbucket")),
-        ("bucketType", json!("membase")),
-        ("storageBackend", json!("couchstore")),
-        ("uuid", json!(uuid)),
-        ("uri", json!(format!("/pools/default/buckets/{name}?bucket_uuid={uuid}"))),
-        ("streamingUri", json!(format!("/pools/default/bucketsStreaming/{name}?bucket_uuid={uuid}"))),
-        ("numVBuckets", json!(bucket.rows.len())),
-        ("bucketCapabilitiesVer", json!("")),
-        ("bucketCapabilities", json!(BUCKET_CAPABILITIES)),
-        ("collectionsManifestUid", json!(format!("{:x}", bucket.collections.uid()))),
-        ("ddocs", json!({"uri": format!("/pools/default/buckets/{name}/ddocs")})),
-        ("vBucketServerMap", map),
-        ("nodes", json!(legacy)),
-    ];
-    config.extend(fields.map(|(key, value)| (key.to_owned(), value)));
-    render(config, bucket.rev, epoch)
+    map
+}
+
+fn authority(node: &Node, listener: Listener) -> String {
+    let name = if node.address.omit_hostname { "$HOST" } else { &node.address.host };
+    let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+    format!("{name}:{}", port(node, listener))
+}
+
+/// A node without plain ports is written with port 0 (`cluster-maps.md` 3.5).
+fn port(node: &Node, listener: Listener) -> u16 {
+    node.address.port(listener).unwrap_or(0)
 }
 
 /// The map of the cluster without a bucket.
@@ -83,6 +100,20 @@ pub(crate) fn global_config(
     cluster_uuid: &str,
 ) -> Rendered {
     render(base(nodes, &members(nodes), this, rev, epoch, cluster_uuid), rev, epoch)
+}
+
+impl BucketKind {
+    /// What a 7.6 server says that such buckets can do.
+    pub(crate) fn capabilities(self) -> Vec<&'static str> {
+        match self {
+            Self::Couchbase => BUCKET_CAPABILITIES.to_vec(),
+            Self::Ephemeral => {
+                let disk = ["couchapi", "rangeScan"];
+                BUCKET_CAPABILITIES.into_iter().filter(|name| !disk.contains(name)).collect()
+            }
+            Self::Memcached => vec!["cbhello", "nodesExt"],
+        }
+    }
 }
 
 /// What a 7.6 server says that its buckets can do.
@@ -198,7 +229,7 @@ mod tests {
             .map(|i| Node::new(NodeAddress::new(format!("node{i}.sim"), 11210), Features::SUPPORTED))
             .collect();
         let ids = [NodeId(0), NodeId(1), NodeId(2)];
-        let mut bucket = Bucket::new("travel", 8, 1, &ids, &mut Seeded::new(1));
+        let mut bucket = Bucket::new("travel", BucketKind::Couchbase, 8, 1, &ids, &mut Seeded::new(1));
         bucket.rev = 7;
         let config = parsed(&nodes, &bucket, 1);
         assert_eq!(
@@ -218,7 +249,7 @@ mod tests {
         let mut address = NodeAddress::new("127.0.0.1", 12000);
         address.omit_hostname = true;
         let nodes = [Node::new(address, Features::SUPPORTED)];
-        let bucket = Bucket::new("b", 1, 0, &[NodeId(0)], &mut Seeded::new(1));
+        let bucket = Bucket::new("b", BucketKind::Couchbase, 1, 0, &[NodeId(0)], &mut Seeded::new(1));
         let config = parsed(&nodes, &bucket, 0);
         assert_eq!(config["nodesExt"][0].get("hostname"), None);
         assert_eq!(config["vBucketServerMap"]["serverList"][0], "$HOST:12000");
@@ -228,7 +259,8 @@ mod tests {
     fn a_node_outside_the_cluster_is_minus_one_in_the_rows() {
         let mut nodes: Vec<Node> =
             (0..2).map(|i| Node::new(NodeAddress::new(format!("n{i}"), 1), Features::SUPPORTED)).collect();
-        let bucket = Bucket::new("b", 2, 1, &[NodeId(0), NodeId(1)], &mut Seeded::new(1));
+        let bucket =
+            Bucket::new("b", BucketKind::Couchbase, 2, 1, &[NodeId(0), NodeId(1)], &mut Seeded::new(1));
         nodes[0].member = false;
         let config = parsed(&nodes, &bucket, 1);
         assert_eq!(config["vBucketServerMap"]["vBucketMap"], json!([[-1, 0], [0, -1]]));

@@ -28,16 +28,18 @@
 //!   tombstones, sequence numbers and mutation tokens, collections and manifests, durability levels, replica reads.
 //! - Cluster maps with revisions and epochs, over GET_CLUSTER_CONFIG, in NOT_MY_VBUCKET answers and as pushes, brief
 //!   and full, with the server's own idea of what a connection was given.
+//! - Memcached buckets: placed by a ketama ring, with maps over HTTP alone; each node has documents of its own.
+//! - HTTP: bucket and cluster maps, once and streamed, the pool's documents and the services' pings.
 //! - Trouble on demand: moved vbuckets, failover, nodes that die, pause and come back, dropped buckets and
 //!   collections, changed passwords, and [`Rule`]s that drop, delay, repeat, cut or forge answers.
 //!
 //! # What it does not do
 //! - Sub-documents, extended attributes, range scans, XDCR's and DCP's operations: 0x81, and their features are not
 //!   granted.
-//! - HTTP services, TLS.
+//! - HTTP services but for the above, TLS.
 //! - Replication takes no time and loses nothing: all copies of a vbucket are one, a durable write is never
 //!   ambiguous by itself (a [`Rule`] can make it so), persisting is instant.
-//! - Access control: a user may use every bucket.
+//! - Access control beyond [`Cluster::restrict_user`]: whoever may use a bucket may do everything in it.
 //! - Requests are carried out in order, which is one of the orders that unordered execution allows.
 //! - Nothing is kept on disk.
 #![forbid(unsafe_code)]
@@ -51,6 +53,7 @@ mod errmap;
 mod features;
 mod hash;
 mod http;
+mod ketama;
 mod leb128;
 mod listener;
 mod net;
@@ -63,7 +66,7 @@ mod session;
 mod store;
 mod world;
 
-pub use bucket::Row;
+pub use bucket::{BucketKind, Row};
 pub use cluster::{Cluster, ConnId};
 pub use features::Features;
 pub use hash::vbucket_of;

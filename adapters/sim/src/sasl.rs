@@ -99,6 +99,11 @@ impl Users {
         self.users.remove(name);
     }
 
+    /// Whether there is such a user with this password.
+    pub(crate) fn has_password(&self, name: &str, password: &str) -> bool {
+        self.users.get(name).is_some_and(|user| user.password == password)
+    }
+
     pub(crate) fn contains(&self, name: &str) -> bool {
         self.users.contains_key(name)
     }

@@ -28,7 +28,7 @@ impl Connection {
     pub(crate) fn new(id: ConnId, node: NodeId, listener: Listener) -> Self {
         let protocol = match listener.service {
             Service::Kv => Protocol::Kv(Box::new(Session::new(id, node))),
-            service => Protocol::Http(Box::new(HttpSession::new(id, node, service, listener.tls))),
+            service => Protocol::Http(Box::new(HttpSession::new(node, service, listener.tls))),
         };
         Self { id, node, listener, protocol, cut: false }
     }
