@@ -28,13 +28,14 @@
 //!   tombstones, sequence numbers and mutation tokens, collections and manifests, durability levels, replica reads.
 //! - Cluster maps with revisions and epochs, over GET_CLUSTER_CONFIG, in NOT_MY_VBUCKET answers and as pushes, brief
 //!   and full, with the server's own idea of what a connection was given.
+//! - TLS 1.2 and 1.3 with an authority of its own, good and bad certificates, client certificates, resumption.
 //! - Trouble on demand: moved vbuckets, failover, nodes that die, pause and come back, dropped buckets and
 //!   collections, changed passwords, and [`Rule`]s that drop, delay, repeat, cut or forge answers.
 //!
 //! # What it does not do
 //! - Sub-documents, extended attributes, range scans, XDCR's and DCP's operations: 0x81, and their features are not
 //!   granted.
-//! - HTTP services, TLS.
+//! - HTTP services.
 //! - Replication takes no time and loses nothing: all copies of a vbucket are one, a durable write is never
 //!   ambiguous by itself (a [`Rule`] can make it so), persisting is instant.
 //! - Access control: a user may use every bucket.
@@ -43,6 +44,7 @@
 #![forbid(unsafe_code)]
 
 mod bucket;
+mod certificates;
 mod clock;
 mod cluster;
 mod collections;
@@ -61,9 +63,11 @@ mod sasl;
 mod served;
 mod session;
 mod store;
+mod tls;
 mod world;
 
 pub use bucket::Row;
+pub use certificates::{CertificateField, Certificates, UserMapping};
 pub use cluster::{Cluster, ConnId};
 pub use features::Features;
 pub use hash::vbucket_of;
@@ -73,4 +77,5 @@ pub use node::{Alternate, NodeAddress, NodeId, Settings};
 pub use rule::{Action, Edit, Rule};
 pub use sasl::Mechanism;
 pub use served::{SimCluster, SimClusterBuilder};
+pub use tls::{ClientCertificates, TlsVersions};
 pub use world::{Machine, World};

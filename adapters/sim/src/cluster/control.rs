@@ -357,6 +357,7 @@ impl Cluster {
     pub fn set_address(&mut self, node: NodeId, address: NodeAddress) -> bool {
         let Some(found) = self.node_mut(node) else { return false };
         found.address = address;
+        self.state.tls.forget(node);
         self.everything_changed();
         true
     }
