@@ -2,17 +2,20 @@
 
 mod connection;
 mod control;
+pub(crate) mod secure;
 
 use self::connection::{Connection, Protocol};
 use crate::NodeId;
+use crate::access::Access;
 use crate::bucket::{Bucket, BucketKind, Rendered};
 use crate::clock::{Clock, Seeded};
 use crate::config;
-use crate::http::{Access, HttpState};
+use crate::http::HttpState;
 use crate::listener::Listener;
 use crate::node::{Node, NodeAddress, NodeState, Settings};
 use crate::sasl::Users;
 use crate::session::Session;
+use crate::tls::TlsSettings;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
@@ -25,6 +28,7 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) users: Users,
+    pub(crate) tls: TlsSettings,
     /// What users may do who may not do everything.
     pub(crate) access: BTreeMap<String, Access>,
     pub(crate) http: HttpState,
@@ -91,6 +95,7 @@ impl Cluster {
         let state = State {
             clock: Clock::new(now, unix),
             users,
+            tls: TlsSettings::new(unix),
             access: BTreeMap::new(),
             http: HttpState::default(),
             nodes,
@@ -110,15 +115,16 @@ impl Cluster {
         self.state.clock.set(now);
         let found = self.state.nodes.get(node.0).filter(|node| node.state != NodeState::Down)?;
         found.address.port(listener)?;
-        let slot = self.free.pop().unwrap_or(self.connections.len());
-        self.opened += 1;
+        let slot = self.free.last().copied().unwrap_or(self.connections.len());
         // The low bits find the slot, the high ones tell its users apart.
-        let id = ConnId((self.opened << 24) | slot as u64);
-        if slot == self.connections.len() {
+        let id = ConnId(((self.opened + 1) << 24) | slot as u64);
+        let connection = Connection::new(id, node, listener, &mut self.state)?;
+        self.opened += 1;
+        if self.free.pop().is_none() {
             self.connections.push(None);
         }
         if let Some(place) = self.connections.get_mut(slot) {
-            *place = Some(Connection::new(id, node, listener));
+            *place = Some(connection);
         }
         Some(id)
     }
@@ -187,9 +193,11 @@ impl Cluster {
             let (_, conn, bytes) = self.state.delayed.remove(index);
             let Self { state, connections, touched, .. } = self;
             let Some(connection) = connection_mut(connections, conn) else { continue };
-            if let Some(session) = connection.kv() {
-                session.release(state, &bytes, at);
-            }
+            connection.with_protocol(state, |state, protocol| {
+                if let Protocol::Kv(session) = protocol {
+                    session.release(state, &bytes, at);
+                }
+            });
             touched.push(conn);
         }
     }
@@ -216,10 +224,15 @@ impl Cluster {
         }
     }
 
+    /// The same inside of TLS.
+    fn for_protocols(&mut self, mut f: impl FnMut(&mut State, &mut Protocol)) {
+        self.for_connections(|state, connection| connection.with_protocol(state, &mut f));
+    }
+
     /// Applies `f` to the connections of the data service.
     fn for_sessions(&mut self, mut f: impl FnMut(&mut State, &mut Session)) {
-        self.for_connections(|state, connection| {
-            if let Some(session) = connection.kv() {
+        self.for_protocols(|state, protocol| {
+            if let Protocol::Kv(session) = protocol {
                 f(state, session);
             }
         });
@@ -227,7 +240,7 @@ impl Cluster {
 
     /// Tells subscribed connections of a bucket's new map.
     fn announce(&mut self, bucket: usize) {
-        self.for_connections(|state, connection| match &mut connection.protocol {
+        self.for_protocols(|state, protocol| match protocol {
             Protocol::Kv(session) => {
                 if session.bucket != Some(bucket) {
                     return;
@@ -248,7 +261,7 @@ impl Cluster {
 
     /// Tells all subscribed connections of the cluster's new map.
     fn announce_global(&mut self) {
-        self.for_connections(|state, connection| match &mut connection.protocol {
+        self.for_protocols(|state, protocol| match protocol {
             Protocol::Kv(session) => {
                 if let Some(rendered) = state.global_config(session.node) {
                     session.notify(None, rendered);

@@ -8,14 +8,12 @@
 //! Requests of one connection are answered in the order in which they come, with keep-alive. A stream ends with its
 //! bucket.
 
-mod access;
 mod answer;
+mod credentials;
 mod pages;
 mod request;
 #[cfg(test)]
 mod tests;
-
-pub(crate) use access::Access;
 
 use self::answer::Answer;
 use self::pages::{Page, Source};

@@ -28,6 +28,7 @@
 //!   tombstones, sequence numbers and mutation tokens, collections and manifests, durability levels, replica reads.
 //! - Cluster maps with revisions and epochs, over GET_CLUSTER_CONFIG, in NOT_MY_VBUCKET answers and as pushes, brief
 //!   and full, with the server's own idea of what a connection was given.
+//! - TLS 1.2 and 1.3 with an authority of its own, good and bad certificates, client certificates, resumption.
 //! - Memcached buckets: placed by a ketama ring, with maps over HTTP alone; each node has documents of its own.
 //! - HTTP: bucket and cluster maps, once and streamed, the pool's documents and the services' pings.
 //! - Trouble on demand: moved vbuckets, failover, nodes that die, pause and come back, dropped buckets and
@@ -36,7 +37,7 @@
 //! # What it does not do
 //! - Sub-documents, extended attributes, range scans, XDCR's and DCP's operations: 0x81, and their features are not
 //!   granted.
-//! - HTTP services but for the above, TLS.
+//! - Other HTTP services and paths.
 //! - Replication takes no time and loses nothing: all copies of a vbucket are one, a durable write is never
 //!   ambiguous by itself (a [`Rule`] can make it so), persisting is instant.
 //! - Access control beyond [`Cluster::restrict_user`]: whoever may use a bucket may do everything in it.
@@ -44,7 +45,9 @@
 //! - Nothing is kept on disk.
 #![forbid(unsafe_code)]
 
+mod access;
 mod bucket;
+mod certificates;
 mod clock;
 mod cluster;
 mod collections;
@@ -64,9 +67,11 @@ mod sasl;
 mod served;
 mod session;
 mod store;
+mod tls;
 mod world;
 
 pub use bucket::{BucketKind, Row};
+pub use certificates::{CertificateField, Certificates, UserMapping};
 pub use cluster::{Cluster, ConnId};
 pub use features::Features;
 pub use hash::vbucket_of;
@@ -76,4 +81,5 @@ pub use node::{Alternate, NodeAddress, NodeId, Settings};
 pub use rule::{Action, Edit, Rule};
 pub use sasl::Mechanism;
 pub use served::{SimCluster, SimClusterBuilder};
+pub use tls::{ClientCertificates, TlsVersions};
 pub use world::{Machine, World};

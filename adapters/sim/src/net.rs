@@ -564,6 +564,7 @@ impl Net {
             self.hosts.insert(SocketAddr::new(ip, port), Host::Node(node, listener));
         }
         self.names.insert(name_of(node.0), Ok(vec![ip]));
+        self.cluster.set_certificate_names(node, vec![ip.to_string()]);
     }
 }
 

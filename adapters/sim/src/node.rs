@@ -94,6 +94,8 @@ pub(crate) struct Node {
     /// Requests whose vbucket is not the hash of their key: a client's bug that the server itself does not see.
     pub(crate) misrouted: u64,
     pub(crate) global: Rendered,
+    /// Why the last client was turned away in its handshake.
+    pub(crate) tls_failure: Option<String>,
 }
 
 impl Node {
@@ -107,6 +109,7 @@ impl Node {
             requests: Box::new([0; 256]),
             misrouted: 0,
             global: Rendered::default(),
+            tls_failure: None,
         }
     }
 }

@@ -141,6 +141,14 @@ impl SimCluster {
         &self.addresses
     }
 
+    /// The authority that signed the certificates of the nodes, as PEM: what clients are to trust.
+    ///
+    /// # Panics
+    /// If the thread of the cluster has panicked.
+    pub fn ca_pem(&self) -> String {
+        self.control(|cluster, _| cluster.ca_pem())
+    }
+
     /// Name of the user made first.
     pub fn username(&self) -> &str {
         &self.username

@@ -59,6 +59,8 @@ pub(crate) struct Session {
     /// The encoded server duration, `None` without tracing.
     duration: Option<u16>,
     pub(crate) user: Option<String>,
+    /// The client's certificate named the user; SASL has nothing to do.
+    by_certificate: bool,
     exchange: Option<Box<Exchange>>,
     /// Index into the buckets.
     pub(crate) bucket: Option<usize>,
@@ -81,10 +83,17 @@ impl Session {
             features: Features::NONE,
             duration: None,
             user: None,
+            by_certificate: false,
             exchange: None,
             bucket: None,
             delivered: NOTHING_DELIVERED,
         }
+    }
+
+    /// The client's certificate says who it is.
+    pub(crate) fn authenticate_by_certificate(&mut self, user: String) {
+        self.user = Some(user);
+        self.by_certificate = true;
     }
 
     /// Bytes that the client should be given next.

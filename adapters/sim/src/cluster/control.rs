@@ -3,12 +3,12 @@
 //! Methods that name a bucket or node return `false` (or `None`) where there is none of that name. Each change of
 //! a map raises the revision once and is announced to subscribed connections at once.
 
-use super::{Cluster, ConnId};
+use super::{Cluster, ConnId, Protocol};
 use crate::NodeId;
+use crate::access::Access;
 use crate::bucket::{Bucket, BucketKind, Hibernation, Row, spread};
 use crate::features::Features;
 use crate::hash::vbucket_of;
-use crate::http::Access;
 use crate::leb128;
 use crate::listener::Service;
 use crate::node::{Node, NodeAddress, NodeState};
@@ -133,8 +133,8 @@ impl Cluster {
             bucket.hibernation = Some(Hibernation { status });
         }
         self.for_connections(|_, connection| {
-            let on_it = connection.kv().is_some_and(|session| session.bucket == Some(index));
-            connection.cut |= on_it;
+            connection.cut |=
+                matches!(&connection.protocol, Protocol::Kv(session) if session.bucket == Some(index));
         });
         self.bump_revision(name)
     }
@@ -398,6 +398,7 @@ impl Cluster {
     pub fn set_address(&mut self, node: NodeId, address: NodeAddress) -> bool {
         let Some(found) = self.node_mut(node) else { return false };
         found.address = address;
+        self.state.tls.forget(node);
         self.everything_changed();
         true
     }

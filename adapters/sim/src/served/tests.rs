@@ -222,3 +222,28 @@ fn a_node_added_to_a_running_cluster_can_be_reached() {
     assert_eq!(client.ask(keyed(Opcode::GET, 7, b"k"), b"").status, Status::KEY_ENOENT);
     assert_eq!(node, NodeId(1));
 }
+
+#[test]
+fn tls_over_loopback_on_ports_of_its_own() {
+    use rustls::pki_types::ServerName;
+    let cluster = SimCluster::builder().nodes(2).vbuckets(4).tls(true).start().unwrap();
+    let wall = cluster.control(|cluster, _| cluster.unix());
+    let config = crate::cluster::secure::tests::client_config(&cluster.ca_pem(), None, wall);
+    let address = cluster.address_of(NodeId(1), Listener::KV_TLS).unwrap();
+    assert!(cluster.tls_connection_string().ends_with(&format!(",{address}")));
+    let name = ServerName::from(address.ip());
+    let mut tls = rustls::ClientConnection::new(config, name).unwrap();
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    let mut stream = rustls::Stream::new(&mut tls, &mut socket);
+    let mut noop = Vec::new();
+    Encode::request(Opcode::NOOP, Opaque(5)).emit(b"", &mut noop).unwrap();
+    stream.write_all(&noop).unwrap();
+    let mut answer = [0; 24];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!((answer[0], answer[15]), (0x81, 5));
+    cluster.control(|cluster, _| cluster.kill_node(NodeId(1)));
+    for listener in [Listener::KV, Listener::KV_TLS, Listener::MGMT, Listener::MGMT_TLS] {
+        let address = cluster.address_of(NodeId(1), listener).unwrap();
+        assert!(std::net::TcpStream::connect(address).is_err(), "{listener:?}");
+    }
+}

@@ -29,6 +29,11 @@ impl Session {
         {
             return Err(Status::ECONFIG_ONLY.into());
         }
+        if self.by_certificate
+            && matches!(opcode, Opcode::SASL_LIST_MECHS | Opcode::SASL_AUTH | Opcode::SASL_STEP)
+        {
+            return Err(Status::NOT_SUPPORTED.into());
+        }
         match opcode {
             Opcode::HELLO => self.hello(state, frame),
             Opcode::SASL_LIST_MECHS => {
