@@ -3,6 +3,8 @@
 use crate::{BucketKind, Cluster, ConnId, Listener, NodeAddress, NodeId, Service, Settings};
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
+use settee::auth::{Authenticator, PasswordAuthenticator};
+use settee::http::{Authorization, Exchange, HttpEvent, MessageSplitter, Method, Request, path_segment};
 use settee::ids::Opaque;
 use settee::wire::{Encode, Frame, Opcode, Status};
 use std::time::{Duration, Instant};
@@ -451,4 +453,50 @@ fn what_comes_behind_the_request_for_a_stream_is_dropped() {
         bench.cluster.receive(conn, &[b'a'; 20_000], bench.now);
     }
     assert!(bench.cluster.wants_input(conn) && bench.take(conn).is_empty());
+}
+
+#[test]
+fn the_client_of_the_engine_reads_streams_and_places_keys_where_the_cluster_does() {
+    let mut bench = Bench::new();
+    let login = PasswordAuthenticator::new("u", "p").unwrap();
+    let request = Request {
+        method: Method::Get,
+        host: "node1.sim".into(),
+        port: 8091,
+        path: format!("/pools/default/bs/{}", path_segment("m")),
+        authorization: Authorization::from_authenticator(&Authenticator::Password(login)),
+        user_agent: "settee".into(),
+    };
+    let conn = bench.connect(Service::Mgmt);
+    let mut exchange = Exchange::new(&request);
+    bench.cluster.receive(conn, exchange.output(), bench.now);
+    exchange.consume(exchange.output().len());
+    let mut splitter = MessageSplitter::default();
+    let mut read = |bench: &mut Bench| {
+        exchange.receive(&bench.take(conn)).unwrap();
+        while let Some(event) = exchange.poll_event() {
+            match event {
+                HttpEvent::Head { status, server, .. } => {
+                    assert_eq!((status, server.as_deref()), (200, Some("Couchbase Server")));
+                }
+                HttpEvent::Body(piece) => splitter.push(&piece).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+        let text = splitter.next().unwrap();
+        assert_eq!(splitter.next(), None);
+        settee::map::parse(&text, "node1.sim").unwrap()
+    };
+    let agree = |bench: &Bench, map: &settee::map::ClusterMap| {
+        for key in (0..100).map(|i| format!("key-{i}")) {
+            let slot = map.ketama.as_ref().unwrap().slot(key.as_bytes()).unwrap();
+            assert_eq!(bench.cluster.active_node("m", key.as_bytes()), Some(NodeId(slot)), "{key}");
+        }
+    };
+    let map = read(&mut bench);
+    agree(&bench, &map);
+    bench.cluster.add_node(NodeAddress::new("node3.sim", 11210));
+    let newer = read(&mut bench);
+    assert!(newer.rev > map.rev);
+    agree(&bench, &newer);
 }
