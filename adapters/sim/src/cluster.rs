@@ -250,6 +250,10 @@ impl Cluster {
     fn announce_global(&mut self) {
         self.for_protocols(|state, protocol| match protocol {
             Protocol::Kv(session) => {
+                let user = session.user.as_deref().unwrap_or_default();
+                if !state.users.may_see_cluster(user) {
+                    return;
+                }
                 if let Some(rendered) = state.global_config(session.node) {
                     session.notify(None, rendered);
                 }

@@ -23,7 +23,7 @@
 //!   connections, black holes, a name service, and scripted peers in place of nodes.
 //!
 //! # What it does
-//! - Key-value protocol of a 7.6 node: HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512) and PLAIN,
+//! - Key-value protocol of a 7.6 node: HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512), PLAIN and tokens,
 //!   bucket selection, error map, documents with CAS, expiry, locks, counters, flags and datatypes, snappy,
 //!   tombstones, sequence numbers and mutation tokens, collections and manifests, durability levels, replica reads.
 //! - Cluster maps with revisions and epochs, over GET_CLUSTER_CONFIG, in NOT_MY_VBUCKET answers and as pushes, brief
@@ -38,7 +38,7 @@
 //! - HTTP services.
 //! - Replication takes no time and loses nothing: all copies of a vbucket are one, a durable write is never
 //!   ambiguous by itself (a [`Rule`] can make it so), persisting is instant.
-//! - Access control: a user may use every bucket.
+//! - Access control beyond buckets and the cluster's map.
 //! - Requests are carried out in order, which is one of the orders that unordered execution allows.
 //! - Nothing is kept on disk.
 #![forbid(unsafe_code)]

@@ -149,7 +149,7 @@ impl Default for Settings {
             replicas: 1,
             services: vec![Service::Kv, Service::Mgmt],
             features: Features::SUPPORTED,
-            mechanisms: Mechanism::ALL.to_vec(),
+            mechanisms: Mechanism::PASSWORD.to_vec(),
             scram_iterations: 4096,
             version: "7.6.2-simulated".to_owned(),
             server_duration: Duration::from_micros(10),

@@ -61,6 +61,10 @@ pub(crate) struct Session {
     pub(crate) user: Option<String>,
     /// The client's certificate named the user; SASL has nothing to do.
     by_certificate: bool,
+    /// The token by which the client authenticated: its end makes the connection stale.
+    token: Option<String>,
+    /// Whether it runs inside TLS.
+    tls: bool,
     exchange: Option<Box<Exchange>>,
     /// Index into the buckets.
     pub(crate) bucket: Option<usize>,
@@ -69,7 +73,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: ConnId, node: NodeId) -> Self {
+    pub(crate) fn new(id: ConnId, node: NodeId, tls: bool) -> Self {
         Self {
             id,
             node,
@@ -84,6 +88,8 @@ impl Session {
             duration: None,
             user: None,
             by_certificate: false,
+            token: None,
+            tls,
             exchange: None,
             bucket: None,
             delivered: NOTHING_DELIVERED,
@@ -258,6 +264,11 @@ impl Session {
 
     /// Answers a request as a server does.
     fn answer(&mut self, state: &mut State, frame: &Frame<'_>) {
+        let sasl =
+            matches!(frame.header.opcode, Opcode::SASL_LIST_MECHS | Opcode::SASL_AUTH | Opcode::SASL_STEP);
+        if !sasl && self.is_stale(state) {
+            return self.fail(state, frame, Status::AUTH_STALE.into());
+        }
         let result = match frame.header.opcode {
             Opcode::GET => self.get(state, frame),
             opcode if opcode.attributes().collection_key => self.document(state, frame),
@@ -266,6 +277,13 @@ impl Session {
         if let Err(failure) = result {
             self.fail(state, frame, failure);
         }
+    }
+
+    /// Whether the token of the client has ended: then nothing but authentication is possible (AUTH-12).
+    fn is_stale(&self, state: &State) -> bool {
+        self.token
+            .as_ref()
+            .is_some_and(|token| state.users.token_user(token, state.clock.unix_secs()).is_none())
     }
 
     /// Writes an answer.

@@ -16,7 +16,7 @@ use crate::sasl::Mechanism;
 use crate::store::{Mode, Write, inflate, json_bit};
 use bytes::Bytes;
 use settee::wire::Opcode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Cluster {
     // Users and settings.
@@ -29,6 +29,35 @@ impl Cluster {
     /// Removes a user. Connections stay as they are.
     pub fn remove_user(&mut self, user: &str) {
         self.state.users.remove(user);
+    }
+
+    /// Adds a user whom another directory knows (LDAP), or changes the password: only PLAIN can check it, SCRAM is
+    /// refused for this user with 0x20.
+    pub fn set_external_user(&mut self, user: &str, password: &str) {
+        self.state.users.set_external(user, password);
+    }
+
+    /// Lets a token stand for a user until a time since 1970 (`None`: for ever). It is shown by OAUTHBEARER, which
+    /// has to be among the mechanisms ([`Mechanism::ALL`]) and is offered over TLS alone (AUTH-8). When it ends,
+    /// connections that came with it answer 0x1f to everything but SASL.
+    pub fn set_token(&mut self, token: &str, user: &str, expires: Option<Duration>) {
+        self.state.users.set_token(token, user, expires.map(|expires| expires.as_secs()));
+    }
+
+    /// A token is good for nothing from here on; `false` if it was not known.
+    pub fn revoke_token(&mut self, token: &str) -> bool {
+        self.state.users.revoke_token(token)
+    }
+
+    /// The only buckets that a user may use from here on; `None`: all. Selecting another answers 0x24.
+    pub fn set_bucket_access(&mut self, user: &str, buckets: Option<&[&str]>) {
+        let buckets = buckets.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        self.state.users.set_buckets(user, buckets);
+    }
+
+    /// Whether a user may read the map of the cluster without a bucket; asking for it answers 0x24 otherwise.
+    pub fn set_cluster_config_access(&mut self, user: &str, allowed: bool) {
+        self.state.users.set_cluster_config(user, allowed);
     }
 
     /// Which SASL mechanisms are offered from here on.

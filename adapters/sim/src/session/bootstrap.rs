@@ -37,12 +37,13 @@ impl Session {
             Opcode::HELLO => self.hello(state, frame),
             Opcode::SASL_LIST_MECHS => {
                 only(frame, false, false)?;
-                let names: Vec<&str> = state.settings.mechanisms.iter().map(|m| m.name()).collect();
+                let offered = state.settings.mechanisms.iter().filter(|mechanism| self.offers(**mechanism));
+                let names: Vec<&str> = offered.map(|mechanism| mechanism.name()).collect();
                 self.reply(frame, Status::SUCCESS, 0, 0, &[], names.join(" ").as_bytes());
                 Ok(())
             }
             Opcode::SASL_AUTH => self.sasl_auth(state, frame),
-            Opcode::SASL_STEP => self.sasl_step(frame),
+            Opcode::SASL_STEP => self.sasl_step(state, frame),
             Opcode::GET_ERROR_MAP => self.error_map(state, frame),
             Opcode::SELECT_BUCKET => self.select_bucket(state, frame),
             Opcode::GET_CLUSTER_CONFIG => self.cluster_config(state, frame),
@@ -64,8 +65,9 @@ impl Session {
             Opcode::LIST_BUCKETS => {
                 only(frame, false, false)?;
                 self.authenticated()?;
-                let names: Vec<&str> =
-                    state.buckets.iter().filter(|b| !b.dropped).map(|b| b.name.as_str()).collect();
+                let user = self.user.as_deref().unwrap_or_default();
+                let buckets = state.buckets.iter().filter(|b| !b.dropped).map(|b| b.name.as_str());
+                let names: Vec<&str> = buckets.filter(|name| state.users.may_use(user, name)).collect();
                 self.reply(frame, Status::SUCCESS, 0, 0, &[], names.join(" ").as_bytes());
                 Ok(())
             }
@@ -118,41 +120,57 @@ impl Session {
         if self.exchange.take().is_some() {
             return Err(invalid("SASL_STEP is due"));
         }
-        let offered =
-            Mechanism::from_name(frame.key).filter(|mechanism| state.settings.mechanisms.contains(mechanism));
+        let offered = Mechanism::from_name(frame.key)
+            .filter(|mechanism| state.settings.mechanisms.contains(mechanism) && self.offers(*mechanism));
         let Some(mechanism) = offered else {
             return Err(Failure::Explained(Status::AUTH_ERROR, "Unsupported mechanism".to_owned()));
         };
         // The first message of an exchange ends the authentication before it.
         self.user = None;
-        let step = state.users.begin(mechanism, frame.value);
-        self.sasl_outcome(frame, step)
+        self.token = None;
+        let step = state.users.begin(mechanism, frame.value, state.clock.unix_secs());
+        self.sasl_outcome(state, frame, step)
     }
 
-    fn sasl_step(&mut self, frame: &Frame<'_>) -> Result<(), Failure> {
+    /// Whether a mechanism is for this kind of connection.
+    fn offers(&self, mechanism: Mechanism) -> bool {
+        self.tls || mechanism != Mechanism::OauthBearer
+    }
+
+    fn sasl_step(&mut self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
         let exchange = self.exchange.take().ok_or_else(|| invalid("no SASL exchange"))?;
         if frame.key != exchange.mechanism.name().as_bytes() || !frame.extras.is_empty() {
             return Err(invalid("another mechanism than before"));
         }
         let step = exchange.step(frame.value);
-        self.sasl_outcome(frame, step)
+        self.sasl_outcome(state, frame, step)
     }
 
-    fn sasl_outcome(&mut self, frame: &Frame<'_>, step: Step) -> Result<(), Failure> {
-        match step {
-            Step::Done(user, payload) => {
-                self.user = Some(user);
-                self.reply(frame, Status::SUCCESS, 0, 0, &[], &payload);
-                Ok(())
+    fn sasl_outcome(&mut self, state: &State, frame: &Frame<'_>, step: Step) -> Result<(), Failure> {
+        let (user, payload) = match step {
+            Step::Done(user, payload) => (user, payload),
+            Step::DoneByToken(user, token) => {
+                self.token = Some(token);
+                (user, Vec::new())
             }
             Step::Continue(exchange, payload) => {
                 self.exchange = Some(exchange);
                 self.reply(frame, Status::AUTH_CONTINUE, 0, 0, &[], &payload);
-                Ok(())
+                return Ok(());
             }
-            Step::Denied => Err(Failure::Explained(Status::AUTH_ERROR, "Authentication failed".to_owned())),
-            Step::Malformed => Err(invalid("malformed SASL payload")),
+            Step::Denied => {
+                return Err(Failure::Explained(Status::AUTH_ERROR, "Authentication failed".to_owned()));
+            }
+            Step::Malformed => return Err(invalid("malformed SASL payload")),
+        };
+        // Who authenticates anew keeps the bucket as far as the rights allow (`kv-protocol.md` 4.5).
+        let bucket = self.bucket.and_then(|bucket| state.buckets.get(bucket));
+        if bucket.is_some_and(|bucket| !state.users.may_use(&user, &bucket.name)) {
+            self.unbind();
         }
+        self.user = Some(user);
+        self.reply(frame, Status::SUCCESS, 0, 0, &[], &payload);
+        Ok(())
     }
 
     fn error_map(&mut self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
@@ -173,8 +191,10 @@ impl Session {
     fn select_bucket(&mut self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
         only(frame, true, false)?;
         self.authenticated()?;
-        let found =
-            state.buckets.iter().position(|bucket| !bucket.dropped && bucket.name.as_bytes() == frame.key);
+        let user = self.user.as_deref().unwrap_or_default();
+        let found = state.buckets.iter().position(|bucket| {
+            !bucket.dropped && bucket.name.as_bytes() == frame.key && state.users.may_use(user, &bucket.name)
+        });
         // Selecting anything but an existing bucket leaves the connection without one.
         self.unbind();
         let Some(index) = found else {
@@ -203,6 +223,10 @@ impl Session {
             Some(known)
         };
         let bucket = self.bucket;
+        let user = self.user.as_deref().unwrap_or_default();
+        if bucket.is_none() && !state.users.may_see_cluster(user) {
+            return Err(Failure::Explained(Status::EACCESS, "no right to read the cluster's map".to_owned()));
+        }
         let rendered = match bucket {
             Some(bucket) => state.bucket_config(bucket, self.node),
             None => state.global_config(self.node),
