@@ -23,7 +23,7 @@
 //!   connections, black holes, a name service, and scripted peers in place of nodes.
 //!
 //! # What it does
-//! - Key-value protocol of a 7.6 node: HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512), PLAIN and tokens,
+//! - Key-value protocol of a node of release 5.0 to 8.0 ([`Posture`]; 7.6 if not said): HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512), PLAIN and tokens,
 //!   bucket selection, error map, documents with CAS, expiry, locks, counters, flags and datatypes, snappy,
 //!   tombstones, sequence numbers and mutation tokens, collections and manifests, durability levels, replica reads.
 //! - Cluster maps with revisions and epochs, over GET_CLUSTER_CONFIG, in NOT_MY_VBUCKET answers and as pushes, brief
@@ -57,6 +57,7 @@ mod leb128;
 mod listener;
 mod net;
 mod node;
+mod posture;
 mod request;
 mod rule;
 mod sasl;
@@ -74,6 +75,7 @@ pub use hash::vbucket_of;
 pub use listener::{Listener, Service};
 pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability};
 pub use node::{Alternate, NodeAddress, NodeId, Settings};
+pub use posture::Posture;
 pub use rule::{Action, Edit, Rule};
 pub use sasl::Mechanism;
 pub use served::{SimCluster, SimClusterBuilder};

@@ -10,7 +10,8 @@ use crate::features::Features;
 use crate::hash::vbucket_of;
 use crate::leb128;
 use crate::listener::Service;
-use crate::node::{Node, NodeAddress, NodeState};
+use crate::node::{Node, NodeAddress, NodeState, Settings};
+use crate::posture::Posture;
 use crate::rule::Rule;
 use crate::sasl::Mechanism;
 use crate::store::{Mode, Write, inflate, json_bit};
@@ -76,6 +77,29 @@ impl Cluster {
             node.features = features;
             true
         })
+    }
+
+    /// The cluster is of another release from here on, as after an upgrade; its new map is announced. Connections
+    /// keep what HELLO granted them.
+    pub fn pose(&mut self, posture: Posture) {
+        self.state.settings.pose(posture);
+        for node in &mut self.state.nodes {
+            node.features = posture.features();
+        }
+        self.everything_changed();
+    }
+
+    /// Which release the cluster poses as.
+    pub fn posture(&self) -> Posture {
+        self.state.settings.posture
+    }
+
+    /// Puts a node into a server group, or out of all; announced.
+    pub fn set_server_group(&mut self, node: NodeId, group: Option<&str>) -> bool {
+        let Some(found) = self.node_mut(node) else { return false };
+        found.address.server_group = group.map(str::to_owned);
+        self.everything_changed();
+        true
     }
 
     /// Adds a rule behind the rules of a node.
@@ -283,8 +307,9 @@ impl Cluster {
 
     /// Adds a node to the cluster, without vbuckets until the next [`rebalance`](Self::rebalance).
     pub fn add_node(&mut self, address: NodeAddress) -> NodeId {
-        let features = self.state.settings.features;
-        self.state.nodes.push(Node::new(address, features));
+        let Settings { features, seed, .. } = self.state.settings;
+        let uuid = super::node_uuid(seed, self.state.nodes.len());
+        self.state.nodes.push(Node::new(address, features, uuid));
         self.everything_changed();
         NodeId(self.state.nodes.len() - 1)
     }

@@ -1,7 +1,7 @@
 //! What a served cluster is like before it starts.
 
 use super::SimCluster;
-use crate::{Cluster, Features, Listener, Mechanism, NodeAddress, Service, Settings};
+use crate::{Cluster, Features, Listener, Mechanism, NodeAddress, Posture, Service, Settings};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -126,6 +126,14 @@ impl SimClusterBuilder {
     #[must_use]
     pub fn services(mut self, services: &[Service]) -> Self {
         self.settings.services = services.to_vec();
+        self
+    }
+
+    /// Poses as another release: HELLO features, mechanisms, the form of maps. Says nothing about what is set
+    /// after it.
+    #[must_use]
+    pub fn posture(mut self, posture: Posture) -> Self {
+        self.settings.pose(posture);
         self
     }
 

@@ -6,6 +6,7 @@ use crate::cluster::State;
 use crate::errmap;
 use crate::features::Features;
 use crate::node::NodeState;
+use crate::posture::Posture;
 use crate::request::{Failure, invalid, u32_at, u64_at};
 use crate::sasl::{Mechanism, Step};
 use crate::session::Closing;
@@ -74,7 +75,11 @@ impl Session {
             Opcode::STAT => self.stat(state, frame),
             Opcode::COLLECTIONS_GET_MANIFEST
             | Opcode::COLLECTIONS_GET_ID
-            | Opcode::COLLECTIONS_GET_SCOPE_ID => self.collections(state, frame),
+            | Opcode::COLLECTIONS_GET_SCOPE_ID
+                if self.posture >= Posture::V7_2 =>
+            {
+                self.collections(state, frame)
+            }
             Opcode::GET_RANDOM_KEY => self.random_key(state, frame),
             Opcode::OBSERVE_SEQNO => self.observe_seqno(state, frame),
             Opcode::GET_FAILOVER_LOG => self.failover_log(state, frame),
@@ -183,7 +188,8 @@ impl Session {
         else {
             return Err(invalid("GET_ERROR_MAP"));
         };
-        let text = errmap::text(u16::from_be_bytes(version)).ok_or_else(|| invalid("version"))?;
+        let best = self.posture.error_map_version();
+        let text = errmap::text(u16::from_be_bytes(version).min(best)).ok_or_else(|| invalid("version"))?;
         self.reply(frame, Status::SUCCESS, 0, self.json(), &[], text.as_bytes());
         Ok(())
     }
@@ -215,6 +221,8 @@ impl Session {
         self.authenticated()?;
         let known = if frame.extras.is_empty() {
             None
+        } else if self.posture < Posture::V7_6 {
+            return Err(invalid("GET_CLUSTER_CONFIG takes no extras"));
         } else {
             let known = (u64_at(frame.extras, 0).cast_signed(), u64_at(frame.extras, 8).cast_signed());
             if known.1 < 1 || (known.0 < 1 && known.0 != -1) {
@@ -223,6 +231,10 @@ impl Session {
             Some(known)
         };
         let bucket = self.bucket;
+        // Before 6.5 there is no map without a bucket (`connecting.md` 4.4).
+        if bucket.is_none() && !self.posture.has_cluster_config() {
+            return Err(Status::NO_BUCKET.into());
+        }
         let user = self.user.as_deref().unwrap_or_default();
         if bucket.is_none() && !state.users.may_see_cluster(user) {
             return Err(Failure::Explained(Status::EACCESS, "no right to read the cluster's map".to_owned()));
