@@ -6,7 +6,6 @@ pub(crate) mod secure;
 
 use self::connection::{Connection, Protocol};
 use crate::NodeId;
-use crate::access::Access;
 use crate::bucket::{Bucket, BucketKind, Rendered};
 use crate::clock::{Clock, Seeded};
 use crate::config;
@@ -16,7 +15,6 @@ use crate::node::{Node, NodeAddress, NodeState, Settings};
 use crate::sasl::Users;
 use crate::session::Session;
 use crate::tls::TlsSettings;
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A connection as the cluster knows it. Never used twice.
@@ -29,8 +27,6 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) users: Users,
     pub(crate) tls: TlsSettings,
-    /// What users may do who may not do everything.
-    pub(crate) access: BTreeMap<String, Access>,
     pub(crate) http: HttpState,
     pub(crate) nodes: Vec<Node>,
     pub(crate) buckets: Vec<Bucket>,
@@ -53,21 +49,35 @@ impl State {
     pub(crate) fn bucket_config(&mut self, bucket: usize, node: NodeId) -> Option<&Rendered> {
         let bucket = self.buckets.get_mut(bucket).filter(|bucket| !bucket.dropped)?;
         if bucket.rendered.get(&node).is_none_or(|rendered| rendered.rev != bucket.rev) {
-            let rendered = config::bucket_config(&self.nodes, bucket, node, self.settings.epoch, &self.uuid);
+            let form = form(&self.settings, &self.uuid);
+            let rendered = config::bucket_config(&self.nodes, bucket, node, &form);
             bucket.rendered.insert(node, rendered);
         }
         bucket.rendered.get(&node)
     }
 
-    /// The map of the cluster as this node gives it.
+    /// The map of the cluster as this node gives it; old releases have none.
     pub(crate) fn global_config(&mut self, node: NodeId) -> Option<&Rendered> {
+        if !self.settings.posture.has_cluster_config() {
+            return None;
+        }
         if self.nodes.get(node.0)?.global.rev != self.global_rev {
-            let rendered =
-                config::global_config(&self.nodes, node, self.global_rev, self.settings.epoch, &self.uuid);
+            let form = form(&self.settings, &self.uuid);
+            let rendered = config::global_config(&self.nodes, node, self.global_rev, &form);
             self.nodes.get_mut(node.0)?.global = rendered;
         }
         self.nodes.get(node.0).map(|node| &node.global)
     }
+}
+
+fn form<'a>(settings: &Settings, cluster_uuid: &'a str) -> config::Form<'a> {
+    config::Form { posture: settings.posture, epoch: settings.epoch, cluster_uuid }
+}
+
+/// `nodeUUID` of the node at a place: of its own, and the same with the same seed.
+fn node_uuid(seed: u64, index: usize) -> String {
+    let mut rng = Seeded::new(seed ^ 0x6e6f_6465 ^ ((index as u64) << 32));
+    crate::sasl::hex(&rng.bytes::<16>())
 }
 
 /// A Couchbase cluster as a state machine.
@@ -91,12 +101,14 @@ impl Cluster {
     pub fn new(settings: Settings, nodes: Vec<NodeAddress>, now: Instant, unix: Duration) -> Self {
         let mut rng = Seeded::new(settings.seed);
         let users = Users::new(settings.scram_iterations, rng.next());
-        let nodes = nodes.into_iter().map(|address| Node::new(address, settings.features)).collect();
+        let nodes = (0..)
+            .zip(nodes)
+            .map(|(index, address)| Node::new(address, settings.features, node_uuid(settings.seed, index)))
+            .collect();
         let state = State {
             clock: Clock::new(now, unix),
             users,
             tls: TlsSettings::new(unix),
-            access: BTreeMap::new(),
             http: HttpState::default(),
             nodes,
             buckets: Vec::new(),
@@ -263,6 +275,10 @@ impl Cluster {
     fn announce_global(&mut self) {
         self.for_protocols(|state, protocol| match protocol {
             Protocol::Kv(session) => {
+                let user = session.user.as_deref().unwrap_or_default();
+                if !state.users.may_see_cluster(user) {
+                    return;
+                }
                 if let Some(rendered) = state.global_config(session.node) {
                     session.notify(None, rendered);
                 }

@@ -23,7 +23,7 @@
 //!   connections, black holes, a name service, and scripted peers in place of nodes.
 //!
 //! # What it does
-//! - Key-value protocol of a 7.6 node: HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512) and PLAIN,
+//! - Key-value protocol of a node of release 5.0 to 8.0 ([`Posture`]; 7.6 if not said): HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512), PLAIN and tokens,
 //!   bucket selection, error map, documents with CAS, expiry, locks, counters, flags and datatypes, snappy,
 //!   tombstones, sequence numbers and mutation tokens, collections and manifests, durability levels, replica reads.
 //! - Cluster maps with revisions and epochs, over GET_CLUSTER_CONFIG, in NOT_MY_VBUCKET answers and as pushes, brief
@@ -40,12 +40,11 @@
 //! - Other HTTP services and paths.
 //! - Replication takes no time and loses nothing: all copies of a vbucket are one, a durable write is never
 //!   ambiguous by itself (a [`Rule`] can make it so), persisting is instant.
-//! - Access control beyond [`Cluster::restrict_user`]: whoever may use a bucket may do everything in it.
+//! - Access control beyond buckets and the cluster's map.
 //! - Requests are carried out in order, which is one of the orders that unordered execution allows.
 //! - Nothing is kept on disk.
 #![forbid(unsafe_code)]
 
-mod access;
 mod bucket;
 mod certificates;
 mod clock;
@@ -61,6 +60,7 @@ mod leb128;
 mod listener;
 mod net;
 mod node;
+mod posture;
 mod request;
 mod rule;
 mod sasl;
@@ -78,6 +78,7 @@ pub use hash::vbucket_of;
 pub use listener::{Listener, Service};
 pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability};
 pub use node::{Alternate, NodeAddress, NodeId, Settings};
+pub use posture::Posture;
 pub use rule::{Action, Edit, Rule};
 pub use sasl::Mechanism;
 pub use served::{SimCluster, SimClusterBuilder};

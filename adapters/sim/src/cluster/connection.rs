@@ -39,7 +39,9 @@ impl Connection {
     /// `None` if the node cannot speak TLS although the listener does.
     pub(crate) fn new(id: ConnId, node: NodeId, listener: Listener, state: &mut State) -> Option<Self> {
         let protocol = match listener.service {
-            Service::Kv => Protocol::Kv(Box::new(Session::new(id, node))),
+            Service::Kv => {
+                Protocol::Kv(Box::new(Session::new(id, node, listener.tls, state.settings.posture)))
+            }
             service => Protocol::Http(Box::new(HttpSession::new(node, service, listener.tls))),
         };
         let tls = if listener.tls {

@@ -5,19 +5,19 @@
 
 use super::{Cluster, ConnId, Protocol};
 use crate::NodeId;
-use crate::access::Access;
 use crate::bucket::{Bucket, BucketKind, Hibernation, Row, spread};
 use crate::features::Features;
 use crate::hash::vbucket_of;
 use crate::leb128;
 use crate::listener::Service;
-use crate::node::{Node, NodeAddress, NodeState};
+use crate::node::{Node, NodeAddress, NodeState, Settings};
+use crate::posture::Posture;
 use crate::rule::Rule;
 use crate::sasl::Mechanism;
 use crate::store::{Mode, Write, inflate, json_bit};
 use bytes::Bytes;
 use settee::wire::{Opcode, Status};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 impl Cluster {
     // Users and settings.
@@ -32,16 +32,33 @@ impl Cluster {
         self.state.users.remove(user);
     }
 
-    /// Lets a user use these buckets alone, and read the cluster's own map or not. Others are answered EACCESS by
-    /// the data service and 403 by the manager. Connections that have selected a bucket keep it.
-    pub fn restrict_user(&mut self, user: &str, buckets: &[&str], cluster: bool) {
-        let buckets = buckets.iter().map(|name| (*name).to_owned()).collect();
-        self.state.access.insert(user.to_owned(), Access { buckets, cluster });
+    /// Adds a user whom another directory knows (LDAP), or changes the password: only PLAIN can check it, SCRAM is
+    /// refused for this user with 0x20.
+    pub fn set_external_user(&mut self, user: &str, password: &str) {
+        self.state.users.set_external(user, password);
     }
 
-    /// Lets a user use everything again.
-    pub fn unrestrict_user(&mut self, user: &str) {
-        self.state.access.remove(user);
+    /// Lets a token stand for a user until a time since 1970 (`None`: for ever). It is shown by OAUTHBEARER, which
+    /// has to be among the mechanisms ([`Mechanism::ALL`]) and is offered over TLS alone (AUTH-8). When it ends,
+    /// connections that came with it answer 0x1f to everything but SASL.
+    pub fn set_token(&mut self, token: &str, user: &str, expires: Option<Duration>) {
+        self.state.users.set_token(token, user, expires.map(|expires| expires.as_secs()));
+    }
+
+    /// A token is good for nothing from here on; `false` if it was not known.
+    pub fn revoke_token(&mut self, token: &str) -> bool {
+        self.state.users.revoke_token(token)
+    }
+
+    /// The only buckets that a user may use from here on; `None`: all. Selecting another answers 0x24.
+    pub fn set_bucket_access(&mut self, user: &str, buckets: Option<&[&str]>) {
+        let buckets = buckets.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        self.state.users.set_buckets(user, buckets);
+    }
+
+    /// Whether a user may read the map of the cluster without a bucket; asking for it answers 0x24 otherwise.
+    pub fn set_cluster_config_access(&mut self, user: &str, allowed: bool) {
+        self.state.users.set_cluster_config(user, allowed);
     }
 
     /// Which SASL mechanisms are offered from here on.
@@ -60,6 +77,29 @@ impl Cluster {
             node.features = features;
             true
         })
+    }
+
+    /// The cluster is of another release from here on, as after an upgrade; its new map is announced. Connections
+    /// keep what HELLO granted them.
+    pub fn pose(&mut self, posture: Posture) {
+        self.state.settings.pose(posture);
+        for node in &mut self.state.nodes {
+            node.features = posture.features();
+        }
+        self.everything_changed();
+    }
+
+    /// Which release the cluster poses as.
+    pub fn posture(&self) -> Posture {
+        self.state.settings.posture
+    }
+
+    /// Puts a node into a server group, or out of all; announced.
+    pub fn set_server_group(&mut self, node: NodeId, group: Option<&str>) -> bool {
+        let Some(found) = self.node_mut(node) else { return false };
+        found.address.server_group = group.map(str::to_owned);
+        self.everything_changed();
+        true
     }
 
     /// Adds a rule behind the rules of a node.
@@ -295,8 +335,9 @@ impl Cluster {
 
     /// Adds a node to the cluster, without vbuckets until the next [`rebalance`](Self::rebalance).
     pub fn add_node(&mut self, address: NodeAddress) -> NodeId {
-        let features = self.state.settings.features;
-        self.state.nodes.push(Node::new(address, features));
+        let Settings { features, seed, .. } = self.state.settings;
+        let uuid = super::node_uuid(seed, self.state.nodes.len());
+        self.state.nodes.push(Node::new(address, features, uuid));
         self.everything_changed();
         NodeId(self.state.nodes.len() - 1)
     }

@@ -247,3 +247,26 @@ fn tls_over_loopback_on_ports_of_its_own() {
         assert!(std::net::TcpStream::connect(address).is_err(), "{listener:?}");
     }
 }
+
+#[test]
+fn behind_port_mapping_the_map_names_loopback_for_those_outside() {
+    let cluster = SimCluster::builder().nodes(2).vbuckets(8).tls(true).external(true).start().unwrap();
+    let address = cluster.address_of(NodeId(1), Listener::KV_TLS).unwrap();
+    let map = cluster.control(|cluster, _| cluster.bucket_map("default", NodeId(1))).unwrap();
+    let map: serde_json::Value = serde_json::from_slice(&map).unwrap();
+    let node = &map["nodesExt"][1];
+    assert_eq!((&node["hostname"], &node["services"]["kv"]), (&"192.0.2.2".into(), &11210.into()));
+    let external = &node["alternateAddresses"]["external"];
+    assert_eq!(
+        (&external["hostname"], &external["ports"]["kvSSL"]),
+        (&"127.0.0.1".into(), &address.port().into())
+    );
+    Client::ready(cluster.addresses()[1], "default");
+    let (_, address) = cluster.add_node().unwrap();
+    Client::ready(address, "default");
+    let (host, ports) = cluster.control(|cluster, _| {
+        let added = cluster.address(NodeId(2)).unwrap();
+        (added.host.clone(), added.alternates[0].ports.clone().unwrap())
+    });
+    assert_eq!((host.as_str(), ports[&Listener::KV]), ("192.0.2.3", address.port()));
+}

@@ -5,6 +5,7 @@ use crate::bucket::BucketKind;
 use crate::cluster::State;
 use crate::features::Features;
 use crate::hash::vbucket_of;
+use crate::posture::Posture;
 use crate::request::{CasRule, Failure, FrameInfos, Key, Shape, frame_infos, invalid, u32_at, u64_at};
 use crate::store::{
     Counter, Doc, End, JSON, MAX_VALUE, Mode, Mutated, SNAPPY, Vbucket, Write, inflate, json_bit,
@@ -144,6 +145,9 @@ impl Session {
     /// Reads and judges frame infos.
     fn infos<'f>(&self, state: &State, frame: &Frame<'f>) -> Result<FrameInfos<'f>, Failure> {
         let infos = frame_infos(frame.header.opcode, frame.framing_extras)?;
+        if infos.preserve_ttl && self.posture < Posture::V7_2 {
+            return Err(Status::UNKNOWN_FRAME_INFO.into());
+        }
         if let Some(name) = infos.impersonate {
             let known = std::str::from_utf8(name).is_ok_and(|name| state.users.contains(name));
             if !known {

@@ -422,3 +422,129 @@ fn the_manager_listens_with_tls() {
     assert!(client.plain.starts_with(b"HTTP/1.1 404 "), "{:?}", String::from_utf8_lossy(&client.plain));
     assert_eq!(bench.cluster.listener_of(client.conn), Some(Listener::MGMT_TLS));
 }
+
+impl Bench {
+    /// A TLS connection that negotiated XERROR.
+    fn hello(&mut self) -> Client {
+        let config = self.config();
+        let mut client = self.dial(&config, "node1.sim");
+        let hello = Encode::request(Opcode::HELLO, Opaque(0));
+        assert_eq!(self.ask(&mut client, hello, &Features::XERROR.to_be_bytes()), Status::SUCCESS);
+        client
+    }
+
+    fn bearer(&mut self, client: &mut Client, token: &str) -> Status {
+        let auth = Encode { key: b"OAUTHBEARER", ..Encode::request(Opcode::SASL_AUTH, Opaque(1)) };
+        self.ask(client, auth, format!("n,,\u{1}auth=Bearer {token}\u{1}\u{1}").as_bytes())
+    }
+
+    fn config_status(&mut self, client: &mut Client) -> Status {
+        self.ask(client, Encode::request(Opcode::GET_CLUSTER_CONFIG, Opaque(7)), b"")
+    }
+}
+
+#[test]
+fn auth_8_tokens_are_for_tls_alone_and_must_be_valid() {
+    let mut bench = Bench::new();
+    bench.cluster.set_token("t1", "jane", None);
+    let mut client = bench.hello();
+    assert_eq!(bench.bearer(&mut client, "t1"), Status::AUTH_ERROR, "not offered before 8.1");
+    bench.cluster.set_mechanisms(&crate::Mechanism::ALL);
+    bench.send(&mut client, Encode::request(Opcode::SASL_LIST_MECHS, Opaque(1)), b"");
+    assert!(client.next().unwrap().1.ends_with(b" PLAIN OAUTHBEARER"));
+    assert_eq!(bench.bearer(&mut client, "unknown"), Status::AUTH_ERROR);
+    assert_eq!(bench.select(&mut client), Status::EACCESS);
+    assert_eq!(bench.bearer(&mut client, "t1"), Status::SUCCESS);
+    assert_eq!(bench.select(&mut client), Status::SUCCESS);
+    let plain = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
+    let mut list = Vec::new();
+    Encode::request(Opcode::SASL_LIST_MECHS, Opaque(1)).emit(b"", &mut list).unwrap();
+    bench.cluster.receive(plain, &list, bench.now);
+    assert!(bench.cluster.output(plain).ends_with(b" PLAIN"));
+}
+
+#[test]
+fn malformed_tokens_are_no_valid_requests() {
+    let mut bench = Bench::new();
+    bench.cluster.set_mechanisms(&crate::Mechanism::ALL);
+    bench.cluster.set_token("t1", "jane", None);
+    let mut client = bench.hello();
+    for (payload, status) in [
+        (&b"n,,\x01auth=Bearer t1\x01"[..], Status::EINVAL),
+        (b"n,,\x01auth=Basic t1\x01\x01", Status::EINVAL),
+        (b"y,,\x01auth=Bearer t1\x01\x01", Status::EINVAL),
+        (b"n,x=1,\x01auth=Bearer t1\x01\x01", Status::EINVAL),
+        (b"n,a=jane,\x01auth=Bearer t1\x01\x01", Status::SUCCESS),
+    ] {
+        let auth = Encode { key: b"OAUTHBEARER", ..Encode::request(Opcode::SASL_AUTH, Opaque(1)) };
+        assert_eq!(bench.ask(&mut client, auth, payload), status, "{payload:?}");
+    }
+}
+
+#[test]
+fn auth_12_a_connection_whose_token_ends_is_stale_until_it_authenticates_again() {
+    let mut bench = Bench::new();
+    bench.cluster.set_mechanisms(&crate::Mechanism::ALL);
+    bench.cluster.set_token("short", "jane", Some(WALL + Duration::from_secs(60)));
+    bench.cluster.set_token("long", "jane", None);
+    let mut client = bench.hello();
+    assert_eq!(bench.bearer(&mut client, "short"), Status::SUCCESS);
+    assert_eq!(bench.select(&mut client), Status::SUCCESS);
+    bench.now += Duration::from_secs(59);
+    assert_eq!(bench.config_status(&mut client), Status::SUCCESS);
+    bench.now += Duration::from_secs(1);
+    for opcode in [Opcode::GET_CLUSTER_CONFIG, Opcode::NOOP, Opcode::HELLO] {
+        assert_eq!(bench.ask(&mut client, Encode::request(opcode, Opaque(7)), b""), Status::AUTH_STALE);
+    }
+    assert_eq!(
+        bench.ask(&mut client, Encode::request(Opcode::SASL_LIST_MECHS, Opaque(1)), b""),
+        Status::SUCCESS
+    );
+    assert_eq!(bench.bearer(&mut client, "short"), Status::AUTH_ERROR, "it has expired");
+    assert_eq!(bench.bearer(&mut client, "long"), Status::SUCCESS);
+    assert_eq!(bench.config_status(&mut client), Status::SUCCESS, "in place, with its bucket");
+    assert!(bench.cluster.revoke_token("long"));
+    assert_eq!(bench.config_status(&mut client), Status::AUTH_STALE, "revoked");
+}
+
+#[test]
+fn users_of_another_directory_can_only_use_plain() {
+    let mut bench = Bench::new();
+    bench.cluster.set_external_user("ldap", "secret");
+    let mut client = bench.hello();
+    assert_eq!(bench.plain(&mut client, "ldap", "wrong"), Status::AUTH_ERROR);
+    assert_eq!(bench.plain(&mut client, "ldap", "secret"), Status::SUCCESS);
+    let mut client = bench.hello();
+    let auth = Encode { key: b"SCRAM-SHA1", ..Encode::request(Opcode::SASL_AUTH, Opaque(1)) };
+    bench.send(&mut client, auth, b"n,,n=ldap,r=abc");
+    let (status, first) = client.next().unwrap();
+    assert_eq!(status, Status::AUTH_CONTINUE, "nobody learns who exists");
+    let nonce = String::from_utf8(first).unwrap().split(',').next().unwrap().to_owned();
+    let step = Encode { key: b"SCRAM-SHA1", ..Encode::request(Opcode::SASL_STEP, Opaque(1)) };
+    let proof = format!("c=biws,{nonce},p=AAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+    assert_eq!(bench.ask(&mut client, step, proof.as_bytes()), Status::AUTH_ERROR);
+}
+
+#[test]
+fn buckets_and_the_clusters_map_can_be_out_of_a_users_reach() {
+    let mut bench = Bench::new();
+    bench.cluster.add_bucket("other");
+    bench.cluster.set_bucket_access("jane", Some(&["other"]));
+    bench.cluster.set_cluster_config_access("jane", false);
+    let mut client = bench.hello();
+    assert_eq!(bench.plain(&mut client, "jane", "pencil"), Status::SUCCESS);
+    assert_eq!(bench.config_status(&mut client), Status::EACCESS);
+    assert_eq!(bench.select(&mut client), Status::EACCESS);
+    bench.send(&mut client, Encode::request(Opcode::LIST_BUCKETS, Opaque(1)), b"");
+    assert_eq!(client.next().unwrap().1, b"other");
+    bench.cluster.set_bucket_access("jane", None);
+    assert_eq!(bench.select(&mut client), Status::SUCCESS);
+    assert_eq!(
+        bench.config_status(&mut client),
+        Status::SUCCESS,
+        "the bucket's map is for whoever selected it"
+    );
+    bench.cluster.set_bucket_access("jane", Some(&[]));
+    assert_eq!(bench.plain(&mut client, "jane", "pencil"), Status::SUCCESS);
+    assert_eq!(bench.config_status(&mut client), Status::EACCESS, "authenticating anew took the bucket away");
+}
