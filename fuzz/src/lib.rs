@@ -4,6 +4,7 @@
 mod connstr;
 mod engine;
 mod frame;
+mod http;
 mod map_json;
 mod sasl;
 mod scram;
@@ -12,6 +13,7 @@ mod tls_plain_bytes;
 pub use connstr::connstr;
 pub use engine::engine;
 pub use frame::frame;
+pub use http::http;
 pub use map_json::map_json;
 pub use scram::scram;
 pub use tls_plain_bytes::tls_plain_bytes;

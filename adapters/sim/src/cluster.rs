@@ -2,16 +2,19 @@
 
 mod connection;
 mod control;
+pub(crate) mod secure;
 
 use self::connection::{Connection, Protocol};
 use crate::NodeId;
-use crate::bucket::{Bucket, Rendered};
+use crate::bucket::{Bucket, BucketKind, Rendered};
 use crate::clock::{Clock, Seeded};
 use crate::config;
+use crate::http::HttpState;
 use crate::listener::Listener;
 use crate::node::{Node, NodeAddress, NodeState, Settings};
 use crate::sasl::Users;
 use crate::session::Session;
+use crate::tls::TlsSettings;
 use std::time::{Duration, Instant};
 
 /// A connection as the cluster knows it. Never used twice.
@@ -23,6 +26,8 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) users: Users,
+    pub(crate) tls: TlsSettings,
+    pub(crate) http: HttpState,
     pub(crate) nodes: Vec<Node>,
     pub(crate) buckets: Vec<Bucket>,
     /// One counter for all maps (`cluster-maps.md` P1).
@@ -44,21 +49,35 @@ impl State {
     pub(crate) fn bucket_config(&mut self, bucket: usize, node: NodeId) -> Option<&Rendered> {
         let bucket = self.buckets.get_mut(bucket).filter(|bucket| !bucket.dropped)?;
         if bucket.rendered.get(&node).is_none_or(|rendered| rendered.rev != bucket.rev) {
-            let rendered = config::bucket_config(&self.nodes, bucket, node, self.settings.epoch, &self.uuid);
+            let form = form(&self.settings, &self.uuid);
+            let rendered = config::bucket_config(&self.nodes, bucket, node, &form);
             bucket.rendered.insert(node, rendered);
         }
         bucket.rendered.get(&node)
     }
 
-    /// The map of the cluster as this node gives it.
+    /// The map of the cluster as this node gives it; old releases have none.
     pub(crate) fn global_config(&mut self, node: NodeId) -> Option<&Rendered> {
+        if !self.settings.posture.has_cluster_config() {
+            return None;
+        }
         if self.nodes.get(node.0)?.global.rev != self.global_rev {
-            let rendered =
-                config::global_config(&self.nodes, node, self.global_rev, self.settings.epoch, &self.uuid);
+            let form = form(&self.settings, &self.uuid);
+            let rendered = config::global_config(&self.nodes, node, self.global_rev, &form);
             self.nodes.get_mut(node.0)?.global = rendered;
         }
         self.nodes.get(node.0).map(|node| &node.global)
     }
+}
+
+fn form<'a>(settings: &Settings, cluster_uuid: &'a str) -> config::Form<'a> {
+    config::Form { posture: settings.posture, epoch: settings.epoch, cluster_uuid }
+}
+
+/// `nodeUUID` of the node at a place: of its own, and the same with the same seed.
+fn node_uuid(seed: u64, index: usize) -> String {
+    let mut rng = Seeded::new(seed ^ 0x6e6f_6465 ^ ((index as u64) << 32));
+    crate::sasl::hex(&rng.bytes::<16>())
 }
 
 /// A Couchbase cluster as a state machine.
@@ -82,10 +101,15 @@ impl Cluster {
     pub fn new(settings: Settings, nodes: Vec<NodeAddress>, now: Instant, unix: Duration) -> Self {
         let mut rng = Seeded::new(settings.seed);
         let users = Users::new(settings.scram_iterations, rng.next());
-        let nodes = nodes.into_iter().map(|address| Node::new(address, settings.features)).collect();
+        let nodes = (0..)
+            .zip(nodes)
+            .map(|(index, address)| Node::new(address, settings.features, node_uuid(settings.seed, index)))
+            .collect();
         let state = State {
             clock: Clock::new(now, unix),
             users,
+            tls: TlsSettings::new(unix),
+            http: HttpState::default(),
             nodes,
             buckets: Vec::new(),
             rev: 1,
@@ -103,15 +127,16 @@ impl Cluster {
         self.state.clock.set(now);
         let found = self.state.nodes.get(node.0).filter(|node| node.state != NodeState::Down)?;
         found.address.port(listener)?;
-        let slot = self.free.pop().unwrap_or(self.connections.len());
-        self.opened += 1;
+        let slot = self.free.last().copied().unwrap_or(self.connections.len());
         // The low bits find the slot, the high ones tell its users apart.
-        let id = ConnId((self.opened << 24) | slot as u64);
-        if slot == self.connections.len() {
+        let id = ConnId(((self.opened + 1) << 24) | slot as u64);
+        let connection = Connection::new(id, node, listener, &mut self.state)?;
+        self.opened += 1;
+        if self.free.pop().is_none() {
             self.connections.push(None);
         }
         if let Some(place) = self.connections.get_mut(slot) {
-            *place = Some(Connection::new(id, node, listener));
+            *place = Some(connection);
         }
         Some(id)
     }
@@ -180,9 +205,11 @@ impl Cluster {
             let (_, conn, bytes) = self.state.delayed.remove(index);
             let Self { state, connections, touched, .. } = self;
             let Some(connection) = connection_mut(connections, conn) else { continue };
-            if let Some(session) = connection.kv() {
-                session.release(state, &bytes, at);
-            }
+            connection.with_protocol(state, |state, protocol| {
+                if let Protocol::Kv(session) = protocol {
+                    session.release(state, &bytes, at);
+                }
+            });
             touched.push(conn);
         }
     }
@@ -209,10 +236,15 @@ impl Cluster {
         }
     }
 
+    /// The same inside of TLS.
+    fn for_protocols(&mut self, mut f: impl FnMut(&mut State, &mut Protocol)) {
+        self.for_connections(|state, connection| connection.with_protocol(state, &mut f));
+    }
+
     /// Applies `f` to the connections of the data service.
     fn for_sessions(&mut self, mut f: impl FnMut(&mut State, &mut Session)) {
-        self.for_connections(|state, connection| {
-            if let Some(session) = connection.kv() {
+        self.for_protocols(|state, protocol| {
+            if let Protocol::Kv(session) = protocol {
                 f(state, session);
             }
         });
@@ -220,12 +252,17 @@ impl Cluster {
 
     /// Tells subscribed connections of a bucket's new map.
     fn announce(&mut self, bucket: usize) {
-        self.for_connections(|state, connection| match &mut connection.protocol {
+        self.for_protocols(|state, protocol| match protocol {
             Protocol::Kv(session) => {
                 if session.bucket != Some(bucket) {
                     return;
                 }
-                let Some(name) = state.buckets.get(bucket).map(|bucket| bucket.name.clone()) else { return };
+                let Some(found) = state.buckets.get(bucket) else { return };
+                // Maps of memcached buckets are given out over HTTP alone (D3).
+                if found.kind == BucketKind::Memcached {
+                    return;
+                }
+                let name = found.name.clone();
                 if let Some(rendered) = state.bucket_config(bucket, session.node) {
                     session.notify(Some(&name), rendered);
                 }
@@ -236,8 +273,12 @@ impl Cluster {
 
     /// Tells all subscribed connections of the cluster's new map.
     fn announce_global(&mut self) {
-        self.for_connections(|state, connection| match &mut connection.protocol {
+        self.for_protocols(|state, protocol| match protocol {
             Protocol::Kv(session) => {
+                let user = session.user.as_deref().unwrap_or_default();
+                if !state.users.may_see_cluster(user) {
+                    return;
+                }
                 if let Some(rendered) = state.global_config(session.node) {
                     session.notify(None, rendered);
                 }

@@ -8,9 +8,9 @@
 //! same events, byte for byte. Bytes of one direction of a link never overtake each other.
 
 use crate::clock::Seeded;
-use crate::{Cluster, ConnId, Listener, NodeAddress, NodeId, Settings};
+use crate::{Alternate, Cluster, ConnId, Listener, NodeAddress, NodeId, Settings};
 use settee::engine::{LinkError, LookupError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -149,6 +149,8 @@ pub struct Net {
     rng: Seeded,
     cluster: Cluster,
     hosts: BTreeMap<SocketAddr, Host>,
+    /// Addresses outside of the cluster's own network.
+    outside: BTreeSet<SocketAddr>,
     reachability: BTreeMap<SocketAddr, Reachability>,
     latencies: BTreeMap<SocketAddr, Duration>,
     names: BTreeMap<String, Result<Vec<IpAddr>, LookupError>>,
@@ -175,6 +177,7 @@ impl Net {
             rng: Seeded::new(settings.seed),
             cluster,
             hosts: BTreeMap::new(),
+            outside: BTreeSet::new(),
             reachability: BTreeMap::new(),
             latencies: BTreeMap::new(),
             names: BTreeMap::new(),
@@ -222,6 +225,43 @@ impl Net {
     /// Puts a peer of the test's own on an address, made anew for each connection; it takes the place of a node.
     pub fn place_peer(&mut self, address: SocketAddr, mut make: impl FnMut() -> Box<dyn Peer> + 'static) {
         self.hosts.insert(address, Host::Peer(Box::new(move || make())));
+    }
+
+    /// Puts a node on another network as well: its map entry names it, and `ip` listens there on the ports that the
+    /// entry maps, or on the node's own where it names none. The host resolves to `ip`.
+    pub fn add_alternate(&mut self, node: NodeId, alternate: Alternate, ip: IpAddr) {
+        let Some(mut address) = self.cluster.address(node).cloned() else { return };
+        for (listener, port) in alternate.ports.as_ref().unwrap_or(&address.ports).clone() {
+            self.forward(SocketAddr::new(ip, port), node, listener);
+        }
+        if alternate.host.parse::<IpAddr>().is_err() {
+            self.names.insert(alternate.host.clone(), Ok(vec![ip]));
+        }
+        address.alternates.retain(|other| other.network != alternate.network);
+        address.alternates.push(alternate);
+        self.cluster.set_address(node, address);
+    }
+
+    /// Lets an address outside lead to a listener of a node, whatever maps say.
+    pub fn forward(&mut self, outside: SocketAddr, node: NodeId, listener: Listener) {
+        self.hosts.insert(outside, Host::Node(node, listener));
+        self.outside.insert(outside);
+    }
+
+    /// Puts the client inside or outside of the cluster's own network, where it is at first. From outside only
+    /// [forwarded](Self::forward) addresses lead anywhere and the names of the nodes do not exist; from inside it is
+    /// the other way round. The other side's addresses do what `hidden` says. Links that are there stay.
+    pub fn place_client(&mut self, outside: bool, hidden: Reachability) {
+        for (address, host) in &self.hosts {
+            if matches!(host, Host::Node(..)) {
+                let open = self.outside.contains(address) == outside;
+                self.reachability.insert(*address, if open { Reachability::Open } else { hidden });
+            }
+        }
+        for node in (0..self.cluster.node_count()).map(NodeId) {
+            let answer = if outside { Err(LookupError::NotFound) } else { Ok(vec![ip_of(node)]) };
+            self.names.insert(name_of(node.0), answer);
+        }
     }
 
     /// What a name resolves to from here on. Unknown names do not exist.
@@ -564,6 +604,7 @@ impl Net {
             self.hosts.insert(SocketAddr::new(ip, port), Host::Node(node, listener));
         }
         self.names.insert(name_of(node.0), Ok(vec![ip]));
+        self.cluster.set_certificate_names(node, vec![ip.to_string()]);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::bucket::Rendered;
 use crate::features::Features;
 use crate::listener::{Listener, Service};
+use crate::posture::Posture;
 use crate::rule::Rule;
 use crate::sasl::Mechanism;
 use std::collections::BTreeMap;
@@ -84,6 +85,8 @@ pub(crate) enum NodeState {
 /// One node.
 pub(crate) struct Node {
     pub(crate) address: NodeAddress,
+    /// `nodeUUID` of the node.
+    pub(crate) uuid: String,
     pub(crate) state: NodeState,
     /// Whether maps list it.
     pub(crate) member: bool,
@@ -94,12 +97,15 @@ pub(crate) struct Node {
     /// Requests whose vbucket is not the hash of their key: a client's bug that the server itself does not see.
     pub(crate) misrouted: u64,
     pub(crate) global: Rendered,
+    /// Why the last client was turned away in its handshake.
+    pub(crate) tls_failure: Option<String>,
 }
 
 impl Node {
-    pub(crate) fn new(address: NodeAddress, features: Features) -> Self {
+    pub(crate) fn new(address: NodeAddress, features: Features, uuid: String) -> Self {
         Self {
             address,
+            uuid,
             state: NodeState::Up,
             member: true,
             features,
@@ -107,6 +113,7 @@ impl Node {
             requests: Box::new([0; 256]),
             misrouted: 0,
             global: Rendered::default(),
+            tls_failure: None,
         }
     }
 }
@@ -115,6 +122,9 @@ impl Node {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Settings {
+    /// Which release the cluster poses as: the form of its maps, and what is not there yet. See
+    /// [`pose`](Self::pose).
+    pub posture: Posture,
     /// Vbuckets of buckets made from here on; 1 to 1024.
     pub vbuckets: u16,
     /// Replicas configured for new buckets, 0 to 3. Rows hold them as far as there are nodes.
@@ -139,19 +149,32 @@ pub struct Settings {
     pub seed: u64,
 }
 
+impl Settings {
+    /// Everything that shows a release: features, mechanisms, version text, epoch, the form of maps.
+    pub fn pose(&mut self, posture: Posture) {
+        self.posture = posture;
+        self.features = posture.features();
+        self.mechanisms = posture.mechanisms().to_vec();
+        self.version = posture.version().to_owned();
+        self.epoch = posture.epoch();
+    }
+}
+
 impl Default for Settings {
     fn default() -> Self {
+        let posture = Posture::default();
         Self {
+            posture,
             vbuckets: 1024,
             replicas: 1,
             services: vec![Service::Kv, Service::Mgmt],
-            features: Features::SUPPORTED,
-            mechanisms: Mechanism::ALL.to_vec(),
+            features: posture.features(),
+            mechanisms: posture.mechanisms().to_vec(),
             scram_iterations: 4096,
-            version: "7.6.2-simulated".to_owned(),
+            version: posture.version().to_owned(),
             server_duration: Duration::from_micros(10),
             error_map: true,
-            epoch: Some(1),
+            epoch: posture.epoch(),
             seed: 1,
         }
     }

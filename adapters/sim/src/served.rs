@@ -141,6 +141,14 @@ impl SimCluster {
         &self.addresses
     }
 
+    /// The authority that signed the certificates of the nodes, as PEM: what clients are to trust.
+    ///
+    /// # Panics
+    /// If the thread of the cluster has panicked.
+    pub fn ca_pem(&self) -> String {
+        self.control(|cluster, _| cluster.ca_pem())
+    }
+
     /// Name of the user made first.
     pub fn username(&self) -> &str {
         &self.username
@@ -182,18 +190,23 @@ impl SimCluster {
     /// # Errors
     /// Where its sockets cannot be made.
     pub fn add_node(&self) -> io::Result<(NodeId, SocketAddr)> {
-        let mut node = self
-            .control(|cluster, _| cluster.address(NodeId(0)).cloned())
-            .unwrap_or_else(|| NodeAddress::new("127.0.0.1", 0));
-        node.host = "127.0.0.1".to_owned();
-        node.alternates.clear();
-        for port in node.ports.values_mut() {
+        let template = self.control(|cluster, _| cluster.address(NodeId(0)).cloned());
+        let template = template.unwrap_or_else(|| NodeAddress::new("127.0.0.1", 0));
+        let mut node = NodeAddress { ports: BTreeMap::new(), ..NodeAddress::new("127.0.0.1", 0) };
+        for listener in template.ports.keys() {
             let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
-            *port = socket.local_addr()?.port();
+            node.ports.insert(*listener, socket.local_addr()?.port());
             let _ = self.commands.send(Command::Keep(socket));
         }
         let address = SocketAddr::from(([127, 0, 0, 1], node.port(Listener::KV).unwrap_or(0)));
-        Ok((self.control(move |cluster, _| cluster.add_node(node)), address))
+        let hidden = mapped_ports(&template).is_some();
+        let added = self.control(move |cluster, _| {
+            if hidden {
+                builder::hide(&mut node, cluster.node_count());
+            }
+            cluster.add_node(node)
+        });
+        Ok((added, address))
     }
 
     /// Stops the cluster: all sockets close. Returns when its thread has ended.
@@ -429,7 +442,10 @@ impl Server {
     /// Opens and closes sockets as nodes come and go.
     fn follow_nodes(&mut self, cluster: &mut Cluster, now: Instant) {
         for node in (self.nodes..cluster.node_count()).map(NodeId) {
-            let ports = cluster.address(node).map(|address| address.ports.clone()).unwrap_or_default();
+            let ports = cluster
+                .address(node)
+                .map(|address| mapped_ports(address).unwrap_or(&address.ports).clone())
+                .unwrap_or_default();
             self.ports.extend(ports.into_iter().map(|(listener, port)| Port {
                 node,
                 listener,
@@ -455,6 +471,15 @@ impl Server {
             }
         }
     }
+}
+
+/// The ports on loopback of a node that is to be reached from outside alone.
+fn mapped_ports(address: &NodeAddress) -> Option<&BTreeMap<Listener, u16>> {
+    address
+        .alternates
+        .iter()
+        .filter(|alternate| alternate.host == "127.0.0.1")
+        .find_map(|alternate| alternate.ports.as_ref())
 }
 
 /// The kept listener of an address, or a new one.

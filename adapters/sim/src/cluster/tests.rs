@@ -1,7 +1,7 @@
 //! Whole conversations in virtual time.
 
 use super::*;
-use crate::{Action, Edit, Features, Mechanism, Rule};
+use crate::{Action, Edit, Features, Mechanism, Posture, Rule};
 use settee::ids::{Cas, Opaque};
 use settee::wire::{Encode, Frame, Magic, Opcode, Status};
 
@@ -644,4 +644,63 @@ fn random_bytes_do_no_harm() {
         }
         bench.cluster.receive(conn, &bytes, bench.now);
     }
+}
+
+#[test]
+fn s07_before_6_5_there_is_no_map_without_a_bucket() {
+    for (posture, status) in [
+        (Posture::V5_0, Status::NO_BUCKET),
+        (Posture::V6_0, Status::NO_BUCKET),
+        (Posture::V6_6, Status::SUCCESS),
+    ] {
+        let mut bench = Bench::new();
+        bench.cluster.pose(posture);
+        let conn = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
+        bench.hello(conn, &[Features::XERROR]);
+        bench.authenticate(conn);
+        assert_eq!(bench.ask(conn, simple(Opcode::GET_CLUSTER_CONFIG), b"").status, status, "{posture:?}");
+        assert_eq!(bench.select(conn, "b"), Status::SUCCESS);
+        assert_eq!(bench.ask(conn, simple(Opcode::GET_CLUSTER_CONFIG), b"").status, Status::SUCCESS);
+    }
+}
+
+#[test]
+fn old_releases_lack_what_came_later() {
+    let mut bench = Bench::new();
+    bench.cluster.pose(Posture::V6_0);
+    let conn = bench.ready(NODE, &[Features::XERROR, Features::COLLECTIONS, Features::DUPLEX, 0x0d]);
+    let known = Encode { extras: &[0; 16], ..simple(Opcode::GET_CLUSTER_CONFIG) };
+    assert_eq!(bench.ask(conn, known, b"").status, Status::EINVAL, "no known versions");
+    assert_eq!(
+        bench.ask(conn, simple(Opcode::COLLECTIONS_GET_MANIFEST), b"").status,
+        Status::UNKNOWN_COMMAND
+    );
+    let map = bench.ask(conn, simple(Opcode::GET_ERROR_MAP), &[0, 2]);
+    assert!(map.value.starts_with(b"{") && String::from_utf8_lossy(&map.value).contains("\"version\":1"));
+    bench.cluster.bump_revision("b");
+    let push = bench.take(conn).remove(0);
+    let rev = u32::from_be_bytes(push.extras.try_into().expect("the revision alone"));
+    assert_eq!(i64::from(rev), bench.cluster.revision());
+    assert!(!push.value.is_empty(), "pushes are full");
+    let durable = Encode {
+        magic: Magic::AltRequest,
+        framing_extras: &[0x11, 1],
+        extras: &[0; 8],
+        ..on(Opcode::SET, 0, b"k")
+    };
+    bench.send(conn, durable, b"v");
+    assert!(bench.cluster.is_closed(conn), "frame infos are not understood");
+}
+
+#[test]
+fn s79_an_upgrade_is_announced() {
+    let mut bench = Bench::new();
+    bench.cluster.pose(Posture::V7_6);
+    let conn = bench.ready(NODE, &[Features::DUPLEX, Features::CLUSTERMAP_CHANGE_NOTIFICATION_BRIEF]);
+    let before = bench.cluster.bucket_map("b", NODE).unwrap();
+    bench.cluster.pose(Posture::V8_0);
+    assert!(!bench.pushes(conn).is_empty());
+    let after = bench.cluster.bucket_map("b", NODE).unwrap();
+    let has = |map: &[u8]| String::from_utf8_lossy(map).contains("nodeUUID");
+    assert!(!has(&before) && has(&after));
 }

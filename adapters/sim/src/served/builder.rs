@@ -1,7 +1,10 @@
 //! What a served cluster is like before it starts.
 
 use super::SimCluster;
-use crate::{Cluster, Features, Listener, Mechanism, NodeAddress, Service, Settings};
+use crate::{
+    Alternate, Certificates, ClientCertificates, Cluster, Features, Listener, Mechanism, NodeAddress, NodeId,
+    Posture, Service, Settings,
+};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -17,6 +20,10 @@ pub struct SimClusterBuilder {
     users: Vec<(String, String)>,
     omit_hostname: bool,
     tls: bool,
+    external: bool,
+    certificates: Certificates,
+    client_certificates: ClientCertificates,
+    tokens: Vec<(String, String)>,
     settings: Settings,
 }
 
@@ -30,6 +37,10 @@ impl Default for SimClusterBuilder {
             users: Vec::new(),
             omit_hostname: false,
             tls: false,
+            external: false,
+            certificates: Certificates::Good,
+            client_certificates: ClientCertificates::Disable,
+            tokens: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -122,10 +133,47 @@ impl SimClusterBuilder {
         self
     }
 
+    /// What certificates the nodes present; good ones if not said.
+    #[must_use]
+    pub const fn certificates(mut self, kind: Certificates) -> Self {
+        self.certificates = kind;
+        self
+    }
+
+    /// Whether clients authenticate by certificate; not if not said.
+    #[must_use]
+    pub const fn client_certificates(mut self, mode: ClientCertificates) -> Self {
+        self.client_certificates = mode;
+        self
+    }
+
+    /// Lets a token stand for a user, and offers the mechanism that shows it, over TLS.
+    #[must_use]
+    pub fn token(mut self, token: &str, user: &str) -> Self {
+        self.tokens.push((token.to_owned(), user.to_owned()));
+        self
+    }
+
+    /// Puts the cluster behind port mapping: maps give hosts and ports that lead nowhere, and the loopback ports as
+    /// the alternate addresses of the network `external`.
+    #[must_use]
+    pub const fn external(mut self, external: bool) -> Self {
+        self.external = external;
+        self
+    }
+
     /// Services of the nodes; the data service and the manager if not said. Each listens on a port of its own.
     #[must_use]
     pub fn services(mut self, services: &[Service]) -> Self {
         self.settings.services = services.to_vec();
+        self
+    }
+
+    /// Poses as another release: HELLO features, mechanisms, the form of maps. Says nothing about what is set
+    /// after it.
+    #[must_use]
+    pub fn posture(mut self, posture: Posture) -> Self {
+        self.settings.pose(posture);
         self
     }
 
@@ -158,11 +206,18 @@ impl SimClusterBuilder {
                 node.ports.insert(*listener, socket.local_addr()?.port());
                 of_node.insert(*listener, socket);
             }
+            if self.external {
+                hide(&mut node, usize::from(index));
+            }
             sockets.push(of_node);
             nodes.push(node);
         }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut cluster = Cluster::new(self.settings, nodes, Instant::now(), unix);
+        let mut settings = self.settings;
+        if !self.tokens.is_empty() && !settings.mechanisms.contains(&Mechanism::OauthBearer) {
+            settings.mechanisms.push(Mechanism::OauthBearer);
+        }
+        let mut cluster = Cluster::new(settings, nodes, Instant::now(), unix);
         let or = |list: Vec<_>, default: &str| if list.is_empty() { vec![default.to_owned()] } else { list };
         for bucket in or(self.buckets, "default") {
             cluster.add_bucket(&bucket);
@@ -173,6 +228,13 @@ impl SimClusterBuilder {
         for (name, password) in &self.users {
             cluster.set_password(name, password);
         }
+        for node in (0..cluster.node_count()).map(NodeId) {
+            cluster.set_certificates(node, self.certificates);
+        }
+        cluster.set_client_certificates(self.client_certificates);
+        for (token, user) in &self.tokens {
+            cluster.set_token(token, user, None);
+        }
         let first = match self.users.into_iter().next() {
             Some(user) => user,
             None => {
@@ -182,6 +244,16 @@ impl SimClusterBuilder {
         };
         SimCluster::launch(cluster, sockets, first)
     }
+}
+
+/// Moves the loopback ports of a node to the network `external`, and gives it a host that nobody reaches (IETF RFC
+/// 5737) with default ports.
+pub(super) fn hide(node: &mut NodeAddress, index: usize) {
+    let inside = node.ports.keys().map(|listener| (*listener, listener.default_port())).collect();
+    let outside = std::mem::replace(&mut node.ports, inside);
+    node.host = format!("192.0.2.{}", index % 254 + 1);
+    node.omit_hostname = false;
+    node.alternates.push(Alternate { ports: Some(outside), ..Alternate::external("127.0.0.1") });
 }
 
 /// A socket on the port of the node with this index, or on any free port.
