@@ -2,6 +2,7 @@
 //! hands them what libFuzzer makes up, `tests/replay.rs` what `corpus/` and `regressions/` hold.
 
 mod connstr;
+mod dns;
 mod engine;
 mod frame;
 mod map_json;
@@ -9,6 +10,7 @@ mod sasl;
 mod scram;
 
 pub use connstr::connstr;
+pub use dns::dns;
 pub use engine::engine;
 pub use frame::frame;
 pub use map_json::map_json;

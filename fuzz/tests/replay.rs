@@ -60,3 +60,8 @@ fn scram() {
 fn engine() {
     replay("engine", settee_fuzz::engine);
 }
+
+#[test]
+fn dns() {
+    replay("dns", settee_fuzz::dns);
+}

@@ -193,7 +193,8 @@ fn other_questions_queries_and_opcodes_are_ignored() {
         }
     };
     let last = 12 + NAME.len() + 2;
-    let alterations: Vec<Box<dyn Fn(&mut Vec<u8>)>> = vec![
+    type Alteration = Box<dyn Fn(&mut Vec<u8>)>;
+    let alterations: Vec<Alteration> = vec![
         // No response; another opcode; another name, type and class; two questions; none.
         Box::new(change(2, 0)),
         Box::new(change(2, 0x90)),
@@ -271,7 +272,7 @@ fn a_frame_that_never_ends_is_bounded_in_time() {
 fn inputs_after_the_end_are_ignored() {
     let mut world = World::new(vec![script(|asked| asked.records(3))]);
     world.run();
-    #[allow(clippy::disallowed_methods, reason = "virtual time is over")]
+    #[expect(clippy::disallowed_methods, reason = "virtual time is over")]
     let now = Instant::now();
     let query = &mut world.query;
     query.on_connected(now);
@@ -286,7 +287,7 @@ fn inputs_after_the_end_are_ignored() {
 
 /// Whatever comes by datagram and stream, the query ends in time.
 fn end_with(messages: &[Vec<u8>]) {
-    #[allow(clippy::disallowed_methods, reason = "the beginning of virtual time")]
+    #[expect(clippy::disallowed_methods, reason = "the beginning of virtual time")]
     let start = Instant::now();
     let mut now = start;
     let mut query = Query::new(NAME, &config(2), DEADLINE, 3, now);

@@ -295,7 +295,7 @@ fn cs_27_an_adapter_without_datagrams_ends_the_query() {
 
 #[test]
 fn what_cannot_be_asked_ends_at_once() {
-    #[allow(clippy::disallowed_methods, reason = "the beginning of virtual time")]
+    #[expect(clippy::disallowed_methods, reason = "the beginning of virtual time")]
     let now = std::time::Instant::now();
     let done = |name: &str, config: &ResolverConfig, deadline| {
         let mut query = Query::new(name, config, deadline, 1, now);
@@ -330,7 +330,7 @@ fn rotation_starts_anywhere_and_asks_all() {
 #[test]
 fn the_same_randomness_gives_the_same_run() {
     let payloads = |ids| {
-        #[allow(clippy::disallowed_methods, reason = "the beginning of virtual time")]
+        #[expect(clippy::disallowed_methods, reason = "the beginning of virtual time")]
         let mut now = std::time::Instant::now();
         let mut query = Query::new(NAME, &config(2), DEADLINE, ids, now);
         let mut payloads = Vec::new();

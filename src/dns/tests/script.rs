@@ -111,7 +111,7 @@ pub(super) enum Said {
     Lost,
     /// These bytes of a stream, as they are.
     Raw(Vec<u8>),
-    Several(Vec<Said>),
+    Several(Vec<Self>),
 }
 
 pub(super) type Script = Box<dyn FnMut(&Asked) -> Said>;
@@ -153,7 +153,7 @@ impl World {
     }
 
     pub(super) fn with(config: &ResolverConfig, deadline: Duration, scripts: Vec<Script>) -> Self {
-        #[allow(clippy::disallowed_methods, reason = "the beginning of virtual time")]
+        #[expect(clippy::disallowed_methods, reason = "the beginning of virtual time")]
         let now = Instant::now();
         Self {
             query: Query::new(NAME, config, deadline, 0x5eed, now),
@@ -171,7 +171,7 @@ impl World {
     pub(super) fn run(&mut self) -> Outcome {
         for _ in 0..100_000 {
             while let Some(action) = self.query.poll() {
-                if let Some(outcome) = self.act(action) {
+                if let Action::Done(outcome) = action {
                     assert!(
                         self.query.is_done() && self.query.poll().is_none(),
                         "`Done` is not the last action"
@@ -180,6 +180,7 @@ impl World {
                     assert_eq!(self.stream, None, "the stream is left open");
                     return outcome;
                 }
+                self.act(action);
             }
             self.step();
         }
@@ -210,7 +211,7 @@ impl World {
         }
     }
 
-    fn act(&mut self, action: Action) -> Option<Outcome> {
+    fn act(&mut self, action: Action) {
         match action {
             Action::Datagram { server, payload } => {
                 assert!(payload.len() <= 300);
@@ -235,9 +236,8 @@ impl World {
             Action::Close => {
                 self.stream.take().expect("an open stream");
             }
-            Action::Done(outcome) => return Some(outcome),
+            Action::Done(_) => unreachable!("the end of the run"),
         }
-        None
     }
 
     fn ask(&mut self, server: usize, payload: &[u8], tcp: bool) {
