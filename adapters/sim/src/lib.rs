@@ -47,6 +47,7 @@ mod clock;
 mod cluster;
 mod collections;
 mod config;
+mod dns;
 mod errmap;
 mod features;
 mod hash;
@@ -63,9 +64,12 @@ mod world;
 
 pub use bucket::Row;
 pub use cluster::{Cluster, ConnId};
+pub use dns::{
+    DnsBehaviour, DnsEdns, DnsQuestion, DnsServed, DnsServer, DnsSettings, DnsSpoof, DnsTcp, DnsZone,
+};
 pub use features::Features;
 pub use hash::vbucket_of;
-pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability};
+pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability, SocketId};
 pub use node::{NodeAddress, NodeId, Settings};
 pub use rule::{Action, Edit, Rule};
 pub use sasl::Mechanism;
