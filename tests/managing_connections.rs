@@ -5,12 +5,13 @@
 #[expect(dead_code, reason = "the helpers of the engine's tests; some are used here")]
 mod common;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use common::{Client, net, node, secs, value};
 use settee::connstr::{self, ErrorKind, WarningKind};
 use settee::options::{self, Options, Resolved, registry};
-use settee_sim::{NodeId, Reachability};
+use settee_sim::{Alternate, Listener, NodeId, Reachability};
 
 fn resolve_with(text: &str, typed: Options) -> Resolved {
     let connstr = connstr::parse(text).unwrap_or_else(|error| panic!("{text}: {error}"));
@@ -135,7 +136,9 @@ fn seed_16_and_17_from_outside_the_advertised_address_and_port_are_used() {
         for index in 0..2 {
             let outside = format!("203.0.113.{}", index + 1).parse().expect("an address");
             let mut address = net.cluster().address(NodeId(index)).expect("a node").clone();
-            address.alternates = vec![("external".to_owned(), format!("node{index}.outside"), Some(31210))];
+            let ports = Some(BTreeMap::from([(Listener::KV, 31210)]));
+            address.alternates =
+                vec![Alternate { ports, ..Alternate::external(format!("node{index}.outside")) }];
             net.cluster().set_address(NodeId(index), address);
             net.set_name(&format!("node{index}.outside"), Ok(vec![outside]));
         }

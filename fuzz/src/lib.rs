@@ -2,6 +2,7 @@
 //! hands them what libFuzzer makes up, `tests/replay.rs` what `corpus/` and `regressions/` hold.
 
 mod connstr;
+mod dns;
 mod engine;
 mod frame;
 mod http;
@@ -11,6 +12,7 @@ mod scram;
 mod tls_plain_bytes;
 
 pub use connstr::connstr;
+pub use dns::dns;
 pub use engine::engine;
 pub use frame::frame;
 pub use http::http;

@@ -70,3 +70,8 @@ fn engine() {
 fn tls_plain_bytes() {
     replay("tls_plain_bytes", settee_fuzz::tls_plain_bytes);
 }
+
+#[test]
+fn dns() {
+    replay("dns", settee_fuzz::dns);
+}

@@ -67,7 +67,9 @@ impl Engine {
         let silent = all(&|attempt| attempt.stage > Stage::Tcp && attempt.error.is_none());
         let unreachable = all(&|attempt| attempt.stage == Stage::Tcp);
         if self.config.capella && !self.config.tls() {
-            hints.push("this is a Capella host, which takes connections with TLS only: use couchbases://".into());
+            hints.push(
+                "this is a Capella host, which takes connections with TLS only: use couchbases://".into(),
+            );
         } else if self.srv.only_with_tls == Some(true) {
             hints.push("DNS has an SRV record of this name for TLS only: use couchbases://".into());
         }
@@ -99,8 +101,11 @@ impl Engine {
         }
         let network = self.network.as_deref()?;
         let map = self.cluster.map.as_ref()?;
-        let others: Vec<&str> =
-            map.nodes.iter().flat_map(|node| node.alternates.iter().map(|other| other.network.as_str())).collect();
+        let others: Vec<&str> = map
+            .nodes
+            .iter()
+            .flat_map(|node| node.alternates.iter().map(|other| other.network.as_str()))
+            .collect();
         let advice = match others.iter().find(|other| **other != network) {
             Some(other) => format!("from outside of it, try network={other}"),
             None if network == "default" => {

@@ -20,13 +20,15 @@ impl Engine {
     pub(super) fn dial(&mut self, index: u32) {
         let options = &self.config.options;
         let over_http = self.link(index).is_some_and(|link| link.errand.is_some());
-        let timeout = options.http_connect_timeout.filter(|_| over_http).unwrap_or(options.kv_connect_timeout);
+        let timeout =
+            options.http_connect_timeout.filter(|_| over_http).unwrap_or(options.kv_connect_timeout);
         let (now, deadline) = (self.now, self.after(timeout));
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
         link.started = now;
         link.deadline = deadline;
         link.bucket_refused = None;
         link.address = None;
+        link.local = None;
         let endpoint = link.endpoint.clone();
         // A zone identifier belongs to the address that the resolver returns, so such a literal is looked up.
         if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
@@ -120,7 +122,7 @@ impl Engine {
         self.fail_link(index, Failure { stage: Stage::Resolve, kind: ErrorKind::UnambiguousTimeout, text });
     }
 
-    pub(super) fn on_connected(&mut self, index: u32, conn: ConnId) {
+    pub(super) fn on_connected(&mut self, index: u32, conn: ConnId, local: Option<SocketAddr>) {
         let Some(link) = self.link_mut(index) else { return };
         let Phase::Dialing { attempts, .. } = &mut link.phase else { return };
         let others = std::mem::take(attempts);
@@ -156,6 +158,7 @@ impl Engine {
         };
         if let Some(link) = self.link_mut(index) {
             link.phase = Phase::Live { conn, tls, app };
+            link.local = local;
             link.transmit_announced = false;
         }
         self.work_link(index);

@@ -192,7 +192,8 @@ impl Engine {
                 }
             }
             Role::Errand => {
-                let errand = self.link(index).and_then(|link| Some((link.errand.clone()?, link.endpoint.clone())));
+                let errand =
+                    self.link(index).and_then(|link| Some((link.errand.clone()?, link.endpoint.clone())));
                 self.remove_link(index);
                 if let Some((Errand { want: Want::Answer(number), .. }, endpoint)) = errand {
                     self.on_web_answer(number, &endpoint, Err(failure));

@@ -73,7 +73,9 @@ impl Fetch {
             match self.exchange.poll_event() {
                 None => return Ok(None),
                 Some(HttpEvent::Head { status, .. }) => self.status = Some(status),
-                Some(HttpEvent::Body(bytes)) if streams(self.status, self.want) => self.splitter.push(&bytes)?,
+                Some(HttpEvent::Body(bytes)) if streams(self.status, self.want) => {
+                    self.splitter.push(&bytes)?
+                }
                 Some(HttpEvent::Body(bytes)) => {
                     if self.body.len() + bytes.len() > BODY_MAX {
                         return Err(HttpError::MessageTooLong { limit: BODY_MAX });

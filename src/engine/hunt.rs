@@ -6,8 +6,8 @@ use super::link::{Failure, Link, Phase, Role};
 use super::report::AttemptReport;
 use super::scope::ScopeId;
 use super::{Engine, Stage};
-use crate::error::ErrorKind;
 use crate::connstr::Seed;
+use crate::error::ErrorKind;
 use crate::map::{Endpoint, Service};
 use crate::options::BootstrapOn;
 use crate::trace::{debug, info};
@@ -136,10 +136,9 @@ impl Engine {
         let source = self.config.options.bootstrap_on;
         let memcached = self.is_over_http(scope);
         let mut targets = Vec::new();
-        for (over_http, nodes, seeds) in [
-            (false, known, kv_seeds.collect::<Vec<_>>()),
-            (true, managers, mgmt_seeds.collect::<Vec<_>>()),
-        ] {
+        for (over_http, nodes, seeds) in
+            [(false, known, kv_seeds.collect::<Vec<_>>()), (true, managers, mgmt_seeds.collect::<Vec<_>>())]
+        {
             if (over_http && source == BootstrapOn::Cccp) || (!over_http && memcached) {
                 continue;
             }
@@ -210,7 +209,8 @@ impl Engine {
                 let target = hunt.next;
                 let over_http = hunt.targets[target].over_http;
                 // The first manager is asked at once when the data nodes are known to have no map.
-                let turn = over_http && mapless && !hunt.targets[..target].iter().any(|target| target.over_http);
+                let turn =
+                    over_http && mapless && !hunt.targets[..target].iter().any(|target| target.over_http);
                 let due = hunt.running.is_empty() || now >= hunt.next_at || turn;
                 if !due || counting >= PARALLEL && !(over_http && mapless) {
                     return;
@@ -313,7 +313,9 @@ impl Engine {
             // Its turn comes when the last attempt on a data node has shown itself to be slow.
             let all_dial = counting.iter().all(|&index| self.link(index).is_some_and(is_dialling));
             let slow = counting.iter().filter_map(|&index| self.link(index)?.started.checked_add(SLOW)).max();
-            return slow.filter(|_| all_dial && self.only_managers_left(scope)).map(|at| at.max(hunt.next_at));
+            return slow
+                .filter(|_| all_dial && self.only_managers_left(scope))
+                .map(|at| at.max(hunt.next_at));
         }
         if next.over_http && !mapless && !hunt.running.is_empty() && !self.only_managers_left(scope) {
             return None;
@@ -372,7 +374,9 @@ impl Engine {
 
     /// A node serves the bucket and has no map of it: the manager has to be asked (BOOT-17).
     pub(super) fn hunt_without_map(&mut self, scope: ScopeId, target: usize) {
-        if let Some(target) = self.scope_mut(scope).hunt.as_mut().and_then(|hunt| hunt.targets.get_mut(target)) {
+        if let Some(target) =
+            self.scope_mut(scope).hunt.as_mut().and_then(|hunt| hunt.targets.get_mut(target))
+        {
             target.round.mapless = true;
         }
         self.hunt_tick(scope);

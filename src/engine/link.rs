@@ -11,8 +11,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::queue::OpQueue;
 use super::fetch::{Errand, Fetch};
+use super::queue::OpQueue;
 use super::scope::ScopeId;
 use super::sealed::tls_failure;
 use super::secure::Secure;
@@ -48,6 +48,7 @@ pub(super) struct Link {
     pub(super) started: Instant,
     pub(super) deadline: Instant,
     pub(super) address: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
     pub(super) transmit_announced: bool,
     pub(super) error_map: Option<Arc<ErrorMap>>,
     /// When the map is asked for again on a node that had none yet, and the pause after that.
@@ -74,10 +75,22 @@ pub(super) enum Role {
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    Waiting { until: Instant },
-    Resolving { lookup: LookupId },
-    Dialing { attempts: Vec<(ConnId, SocketAddr)>, rest: VecDeque<SocketAddr>, next_at: Instant },
-    Live { conn: ConnId, tls: Option<Box<Secure>>, app: App },
+    Waiting {
+        until: Instant,
+    },
+    Resolving {
+        lookup: LookupId,
+    },
+    Dialing {
+        attempts: Vec<(ConnId, SocketAddr)>,
+        rest: VecDeque<SocketAddr>,
+        next_at: Instant,
+    },
+    Live {
+        conn: ConnId,
+        tls: Option<Box<Secure>>,
+        app: App,
+    },
     /// Not dialled before somebody has something to say (`enable_lazy_connections`).
     Asleep,
 }
@@ -304,6 +317,7 @@ impl Engine {
             started: self.now,
             deadline: self.now,
             address: None,
+            local: None,
             transmit_announced: false,
             error_map: None,
             config_retry: None,
@@ -338,7 +352,7 @@ impl Engine {
     }
 
     pub(super) fn on_conn_input(&mut self, input: &Input<'_>) {
-        let (Input::Connected { conn }
+        let (Input::Connected { conn, .. }
         | Input::Received { conn, .. }
         | Input::Written { conn, .. }
         | Input::Lost { conn, .. }) = *input
@@ -351,7 +365,7 @@ impl Engine {
             return;
         }
         match *input {
-            Input::Connected { .. } => self.on_connected(index, conn),
+            Input::Connected { local, .. } => self.on_connected(index, conn, local),
             Input::Received { data, .. } => self.on_received(index, data),
             Input::Written { len, .. } => self.on_written(index, len),
             Input::Lost { why, .. } => self.on_lost(index, conn, why),

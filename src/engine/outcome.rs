@@ -288,9 +288,8 @@ impl Engine {
         let Some(map) = &state.scope.map else { return false };
         let rows = state.slots.chunks(self.width());
         let serving = map.nodes.iter().zip(rows).filter(|(node, _)| node.serves_bucket);
-        let mut ready = serving.map(|(_, row)| {
-            row.iter().flatten().any(|&index| self.link(index).is_some_and(Link::is_ready))
-        });
+        let mut ready = serving
+            .map(|(_, row)| row.iter().flatten().any(|&index| self.link(index).is_some_and(Link::is_ready)));
         match desired {
             DesiredState::Online => ready.all(|ready| ready),
             DesiredState::Degraded => ready.any(|ready| ready),

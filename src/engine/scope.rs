@@ -328,9 +328,7 @@ impl Engine {
         if let Some(this) = map.this_node_index
             && endpoints.get(this).is_some_and(Option::is_some)
             && self.link(index).is_some_and(|link| {
-                link.bucket == Some(bucket)
-                    && link.errand.is_none()
-                    && matches!(link.role, Role::Seed { .. })
+                link.bucket == Some(bucket) && link.errand.is_none() && matches!(link.role, Role::Seed { .. })
             })
         {
             slots[this * width] = Some(index);

@@ -23,7 +23,9 @@ impl Engine {
         let mut closed = false;
         let mut fault = None;
         let serial = self.link(index).map(|link| link.serial);
-        if let Some(Phase::Live { tls: Some(tls), app, .. }) = self.link_mut(index).map(|link| &mut link.phase) {
+        if let Some(Phase::Live { tls: Some(tls), app, .. }) =
+            self.link_mut(index).map(|link| &mut link.phase)
+        {
             fault = tls.session.receive(data, &mut plain).err();
             opened = !tls.open && !tls.session.is_handshaking() && fault.is_none();
             closed = tls.session.peer_closed();

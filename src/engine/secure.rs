@@ -24,10 +24,7 @@ impl Secure {
     }
 
     /// Seals what waits in the clear, as far as the socket is not behind.
-    pub(super) fn seal<'a>(
-        &mut self,
-        slices: impl Iterator<Item = &'a [u8]>,
-    ) -> Result<(), TlsFailure> {
+    pub(super) fn seal<'a>(&mut self, slices: impl Iterator<Item = &'a [u8]>) -> Result<(), TlsFailure> {
         if !self.open || self.session.output().len() >= AHEAD {
             return Ok(());
         }

@@ -35,10 +35,8 @@ impl Security {
         }
         let mut trust = surroundings.trust;
         for path in &options.trust_certificate {
-            let text = (surroundings.files)(path).map_err(|reason| crate::tls::TlsError::TrustSource {
-                path: path.clone(),
-                reason,
-            })?;
+            let text = (surroundings.files)(path)
+                .map_err(|reason| crate::tls::TlsError::TrustSource { path: path.clone(), reason })?;
             trust.push(TrustSource::Pem { origin: path.clone(), text });
         }
         let platform = if trust.is_empty()

@@ -90,7 +90,8 @@ impl Engine {
         if self.srv.running.is_some() || self.closing.is_some() {
             return;
         }
-        let empty = matches!(&self.srv.outcome, Some(outcome) if matches!(outcome.answer, Answer::NoRecords { .. }));
+        let empty =
+            matches!(&self.srv.outcome, Some(outcome) if matches!(outcome.answer, Answer::NoRecords { .. }));
         let plain = name.strip_prefix("_couchbase._tcp.");
         if let (true, Some(host), None) = (empty, plain, self.srv.only_with_tls) {
             let name = format!("_couchbases._tcp.{host}");
@@ -111,7 +112,14 @@ impl Engine {
         if purpose != Purpose::TlsProbe {
             self.srv.asked = Some(now);
         }
-        self.srv.running = Some(Running { name: name.to_owned(), id: QueryId(self.srv.serial), query, conn: None, out: Vec::new(), purpose });
+        self.srv.running = Some(Running {
+            name: name.to_owned(),
+            id: QueryId(self.srv.serial),
+            query,
+            conn: None,
+            out: Vec::new(),
+            purpose,
+        });
         self.work_srv();
     }
 

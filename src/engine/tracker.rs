@@ -129,7 +129,10 @@ impl Engine {
             .is_some_and(map::VbucketMap::has_forward);
         // Where only bucket connections could be asked, the buckets' own polls bring the cluster's map too (S69).
         let fed = scope == ScopeId::Cluster && !self.buckets.is_empty() && self.idle_link().is_none();
-        let interval = if options.config_poll_interval.is_zero() || fed || (scope != ScopeId::Cluster && self.is_over_http(scope)) {
+        let interval = if options.config_poll_interval.is_zero()
+            || fed
+            || (scope != ScopeId::Cluster && self.is_over_http(scope))
+        {
             None
         } else if all_push {
             Some(options.config_safety_interval)

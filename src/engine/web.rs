@@ -185,7 +185,9 @@ impl Engine {
 
     /// The manager endpoints of the newest map.
     pub(super) fn managers(&self) -> Vec<Endpoint> {
-        let (Some(map), Some(network)) = (self.cluster.map.as_ref(), &self.network) else { return Vec::new() };
+        let (Some(map), Some(network)) = (self.cluster.map.as_ref(), &self.network) else {
+            return Vec::new();
+        };
         let tls = self.config.tls();
         let endpoints = map.nodes.iter().filter_map(|node| node.endpoint(Service::Mgmt, network, tls));
         endpoints.map(|(host, port)| Endpoint::new(host, port)).collect()

@@ -96,7 +96,7 @@ pub(crate) fn dialled_of_two_networks(pairs: &str) -> String {
     let mut net = net(2);
     for index in 0..2 {
         let mut address = net.cluster().address(NodeId(index)).expect("a node").clone();
-        address.alternates = vec![("external".to_owned(), format!("10.9.0.{}", index + 1), Some(11210))];
+        address.alternates = vec![settee_sim::Alternate::external(format!("10.9.0.{}", index + 1))];
         net.cluster().set_address(NodeId(index), address);
     }
     let mut client = Client::new(net, &one_node(pairs));
@@ -185,7 +185,7 @@ pub(crate) fn dial(pairs: &str) -> String {
 /// The first bytes on a connection: HELLO and what is sent along with it.
 pub(crate) fn hello(pairs: &str) -> String {
     let (mut engine, dial) = first_dial(pairs);
-    engine.handle_input(Input::Connected { conn: dial.conn }, start());
+    engine.handle_input(Input::Connected { conn: dial.conn, local: None }, start());
     while !matches!(engine.poll_output(), Output::Wait(_)) {}
     let bytes: Vec<u8> = engine.transmit(dial.conn).flatten().copied().collect();
     assert!(bytes.len() > 24, "a frame is sent");

@@ -51,6 +51,7 @@ mod clock;
 mod cluster;
 mod collections;
 mod config;
+mod dns;
 mod errmap;
 mod features;
 mod hash;
@@ -73,10 +74,13 @@ mod world;
 pub use bucket::{BucketKind, Row};
 pub use certificates::{CertificateField, Certificates, UserMapping};
 pub use cluster::{Cluster, ConnId};
+pub use dns::{
+    DnsBehaviour, DnsEdns, DnsQuestion, DnsServed, DnsServer, DnsSettings, DnsSpoof, DnsTcp, DnsZone,
+};
 pub use features::Features;
 pub use hash::vbucket_of;
 pub use listener::{Listener, Service};
-pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability};
+pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability, SocketId};
 pub use node::{Alternate, NodeAddress, NodeId, Settings};
 pub use posture::Posture;
 pub use rule::{Action, Edit, Rule};

@@ -24,7 +24,7 @@ impl<R: Runtime> Driver<R> {
         if link.is_dialing() {
             match link.poll_dial() {
                 Poll::Pending => return,
-                Poll::Ready(Ok(())) => self.engine.handle_input(Input::Connected { conn }, now),
+                Poll::Ready(Ok(())) => self.engine.handle_input(Input::Connected { conn, local: None }, now),
                 Poll::Ready(Err(error)) => return self.lose(index, LinkError::from(&error), now),
             }
         }

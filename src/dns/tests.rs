@@ -1,1 +1,0 @@
-//! The resolver against a scripted name server, in virtual time.
