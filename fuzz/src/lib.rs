@@ -4,6 +4,7 @@
 mod connstr;
 mod engine;
 mod frame;
+mod http;
 mod map_json;
 mod sasl;
 mod scram;
@@ -11,5 +12,6 @@ mod scram;
 pub use connstr::connstr;
 pub use engine::engine;
 pub use frame::frame;
+pub use http::http;
 pub use map_json::map_json;
 pub use scram::scram;

@@ -57,6 +57,11 @@ fn scram() {
 }
 
 #[test]
+fn http() {
+    replay("http", settee_fuzz::http);
+}
+
+#[test]
 fn engine() {
     replay("engine", settee_fuzz::engine);
 }

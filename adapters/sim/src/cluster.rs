@@ -6,14 +6,17 @@ pub(crate) mod secure;
 
 use self::connection::{Connection, Protocol};
 use crate::NodeId;
-use crate::bucket::{Bucket, Rendered};
+use crate::access::Access;
+use crate::bucket::{Bucket, BucketKind, Rendered};
 use crate::clock::{Clock, Seeded};
 use crate::config;
+use crate::http::HttpState;
 use crate::listener::Listener;
 use crate::node::{Node, NodeAddress, NodeState, Settings};
 use crate::sasl::Users;
 use crate::session::Session;
 use crate::tls::TlsSettings;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A connection as the cluster knows it. Never used twice.
@@ -26,6 +29,9 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) users: Users,
     pub(crate) tls: TlsSettings,
+    /// What users may do who may not do everything.
+    pub(crate) access: BTreeMap<String, Access>,
+    pub(crate) http: HttpState,
     pub(crate) nodes: Vec<Node>,
     pub(crate) buckets: Vec<Bucket>,
     /// One counter for all maps (`cluster-maps.md` P1).
@@ -107,6 +113,8 @@ impl Cluster {
             clock: Clock::new(now, unix),
             users,
             tls: TlsSettings::new(unix),
+            access: BTreeMap::new(),
+            http: HttpState::default(),
             nodes,
             buckets: Vec::new(),
             rev: 1,
@@ -254,7 +262,12 @@ impl Cluster {
                 if session.bucket != Some(bucket) {
                     return;
                 }
-                let Some(name) = state.buckets.get(bucket).map(|bucket| bucket.name.clone()) else { return };
+                let Some(found) = state.buckets.get(bucket) else { return };
+                // Maps of memcached buckets are given out over HTTP alone (D3).
+                if found.kind == BucketKind::Memcached {
+                    return;
+                }
+                let name = found.name.clone();
                 if let Some(rendered) = state.bucket_config(bucket, session.node) {
                     session.notify(Some(&name), rendered);
                 }
@@ -268,7 +281,7 @@ impl Cluster {
         self.for_protocols(|state, protocol| match protocol {
             Protocol::Kv(session) => {
                 let user = session.user.as_deref().unwrap_or_default();
-                if !state.users.may_see_cluster(user) {
+                if !state.may_read_cluster(user) {
                     return;
                 }
                 if let Some(rendered) = state.global_config(session.node) {

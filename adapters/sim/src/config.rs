@@ -1,7 +1,7 @@
 //! Cluster maps as text: the bucket's (D1) and the cluster's (D2), `cluster-maps.md` 1 to 3.
 
 use crate::NodeId;
-use crate::bucket::{Bucket, Rendered, Row};
+use crate::bucket::{Bucket, BucketKind, Rendered, Row};
 use crate::listener::Listener;
 use crate::node::Node;
 use crate::posture::Posture;
@@ -24,29 +24,60 @@ pub(crate) struct Form<'a> {
 pub(crate) fn bucket_config(nodes: &[Node], bucket: &Bucket, this: NodeId, form: &Form<'_>) -> Rendered {
     let members = members(nodes);
     let mut config = base(nodes, &members, this, bucket.rev, form);
-    let host = |node: &Node| {
-        let name = if node.address.omit_hostname { "$HOST" } else { &node.address.host };
-        if name.contains(':') { format!("[{name}]") } else { name.to_owned() }
-    };
-    // A node without plain ports is written with port 0 (`cluster-maps.md` 3.5).
-    let port = |node: &Node, listener| node.address.port(listener).unwrap_or(0);
-    let of = |id: &NodeId| nodes.get(id.0);
     let legacy: Vec<Value> = members
         .iter()
-        .filter_map(of)
+        .filter_map(|id| nodes.get(id.0))
         .map(|node| {
             json!({
-                "hostname": format!("{}:{}", host(node), port(node, Listener::MGMT)),
+                "hostname": authority(node, Listener::MGMT),
                 "ports": {"direct": port(node, Listener::KV)},
             })
         })
         .collect();
-    let servers: Vec<String> = members
-        .iter()
-        .filter_map(of)
-        .map(|node| format!("{}:{}", host(node), port(node, Listener::KV)))
-        .collect();
     let (name, uuid) = (&bucket.name, &bucket.uuid);
+    let kind = bucket.kind;
+    let fields = [
+        (Posture::V5_0, "name", json!(name)),
+        (Posture::V5_0, "nodeLocator", json!(kind.locator())),
+        (Posture::V7_2, "bucketType", json!(kind.name())),
+        (Posture::V5_0, "uuid", json!(uuid)),
+        (Posture::V5_0, "uri", json!(format!("/pools/default/buckets/{name}?bucket_uuid={uuid}"))),
+        (
+            Posture::V5_0,
+            "streamingUri",
+            json!(format!("/pools/default/bucketsStreaming/{name}?bucket_uuid={uuid}")),
+        ),
+        (Posture::V5_0, "bucketCapabilitiesVer", json!("")),
+        (Posture::V5_0, "bucketCapabilities", json!(form.posture.bucket_capabilities(kind))),
+        (Posture::V5_0, "nodes", json!(legacy)),
+    ];
+    form.add(&mut config, fields);
+    if bucket.hibernation.is_some() {
+        config.insert("hibernationState".to_owned(), json!("paused"));
+    }
+    if kind != BucketKind::Memcached {
+        let fields = [
+            (Posture::V7_6, "numVBuckets", json!(bucket.rows.len())),
+            (Posture::V7_2, "collectionsManifestUid", json!(format!("{:x}", bucket.collections.uid()))),
+            (Posture::V5_0, "vBucketServerMap", server_map(nodes, bucket)),
+        ];
+        form.add(&mut config, fields);
+    }
+    if kind == BucketKind::Couchbase {
+        let fields = [
+            (Posture::V7_2, "storageBackend", json!("couchstore")),
+            (Posture::V5_0, "ddocs", json!({"uri": format!("/pools/default/buckets/{name}/ddocs")})),
+        ];
+        form.add(&mut config, fields);
+    }
+    render(config, bucket.rev, form.epoch)
+}
+
+/// `vBucketServerMap`.
+pub(crate) fn server_map(nodes: &[Node], bucket: &Bucket) -> Value {
+    let members = members(nodes);
+    let servers: Vec<String> =
+        members.iter().filter_map(|id| nodes.get(id.0)).map(|node| authority(node, Listener::KV)).collect();
     let mut map = json!({
         "hashAlgorithm": "CRC",
         "numReplicas": bucket.replicas,
@@ -56,28 +87,18 @@ pub(crate) fn bucket_config(nodes: &[Node], bucket: &Bucket, this: NodeId, form:
     if let Some(forward) = &bucket.forward {
         map["vBucketMapForward"] = rows(forward, &members);
     }
-    let fields = [
-        (Posture::V5_0, "name", json!(name)),
-        (Posture::V5_0, "nodeLocator", json!("vbucket")),
-        (Posture::V7_2, "bucketType", json!("membase")),
-        (Posture::V7_2, "storageBackend", json!("couchstore")),
-        (Posture::V5_0, "uuid", json!(uuid)),
-        (Posture::V5_0, "uri", json!(format!("/pools/default/buckets/{name}?bucket_uuid={uuid}"))),
-        (
-            Posture::V5_0,
-            "streamingUri",
-            json!(format!("/pools/default/bucketsStreaming/{name}?bucket_uuid={uuid}")),
-        ),
-        (Posture::V7_6, "numVBuckets", json!(bucket.rows.len())),
-        (Posture::V5_0, "bucketCapabilitiesVer", json!("")),
-        (Posture::V5_0, "bucketCapabilities", json!(form.posture.bucket_capabilities())),
-        (Posture::V7_2, "collectionsManifestUid", json!(format!("{:x}", bucket.collections.uid()))),
-        (Posture::V5_0, "ddocs", json!({"uri": format!("/pools/default/buckets/{name}/ddocs")})),
-        (Posture::V5_0, "vBucketServerMap", map),
-        (Posture::V5_0, "nodes", json!(legacy)),
-    ];
-    form.add(&mut config, fields);
-    render(config, bucket.rev, form.epoch)
+    map
+}
+
+fn authority(node: &Node, listener: Listener) -> String {
+    let name = if node.address.omit_hostname { "$HOST" } else { &node.address.host };
+    let name = if name.contains(':') { format!("[{name}]") } else { name.to_owned() };
+    format!("{name}:{}", port(node, listener))
+}
+
+/// A node without plain ports is written with port 0 (`cluster-maps.md` 3.5).
+fn port(node: &Node, listener: Listener) -> u16 {
+    node.address.port(listener).unwrap_or(0)
 }
 
 /// The map of the cluster without a bucket.
@@ -203,7 +224,7 @@ mod tests {
         let nodes: Vec<Node> =
             (1..=3).map(|i| node(NodeAddress::new(format!("node{i}.sim"), 11210))).collect();
         let ids = [NodeId(0), NodeId(1), NodeId(2)];
-        let mut bucket = Bucket::new("travel", 8, 1, &ids, &mut Seeded::new(1));
+        let mut bucket = Bucket::new("travel", BucketKind::Couchbase, 8, 1, &ids, &mut Seeded::new(1));
         bucket.rev = 7;
         let config = parsed(&nodes, &bucket, 1);
         assert_eq!(
@@ -223,7 +244,7 @@ mod tests {
         let mut address = NodeAddress::new("127.0.0.1", 12000);
         address.omit_hostname = true;
         let nodes = [node(address)];
-        let bucket = Bucket::new("b", 1, 0, &[NodeId(0)], &mut Seeded::new(1));
+        let bucket = Bucket::new("b", BucketKind::Couchbase, 1, 0, &[NodeId(0)], &mut Seeded::new(1));
         let config = parsed(&nodes, &bucket, 0);
         assert_eq!(config["nodesExt"][0].get("hostname"), None);
         assert_eq!(config["vBucketServerMap"]["serverList"][0], "$HOST:12000");
@@ -232,7 +253,8 @@ mod tests {
     #[test]
     fn a_node_outside_the_cluster_is_minus_one_in_the_rows() {
         let mut nodes: Vec<Node> = (0..2).map(|i| node(NodeAddress::new(format!("n{i}"), 1))).collect();
-        let bucket = Bucket::new("b", 2, 1, &[NodeId(0), NodeId(1)], &mut Seeded::new(1));
+        let bucket =
+            Bucket::new("b", BucketKind::Couchbase, 2, 1, &[NodeId(0), NodeId(1)], &mut Seeded::new(1));
         nodes[0].member = false;
         let config = parsed(&nodes, &bucket, 1);
         assert_eq!(config["vBucketServerMap"]["vBucketMap"], json!([[-1, 0], [0, -1]]));
@@ -244,7 +266,7 @@ mod tests {
         address.server_group = Some("Group 1".to_owned());
         address.alternates = vec![Alternate::external("outside.example")];
         let nodes = [node(address)];
-        let bucket = Bucket::new("b", 1, 0, &[NodeId(0)], &mut Seeded::new(1));
+        let bucket = Bucket::new("b", BucketKind::Couchbase, 1, 0, &[NodeId(0)], &mut Seeded::new(1));
         for posture in Posture::ALL {
             let config = posing(&nodes, &bucket, 0, posture);
             let ext = &config["nodesExt"][0];
@@ -274,7 +296,7 @@ mod tests {
             Alternate::external("outside.example"),
             Alternate { network: "vpc".to_owned(), host: "10.9.8.7".to_owned(), ports: Some(ports) },
         ];
-        let bucket = Bucket::new("b", 1, 0, &[NodeId(0)], &mut Seeded::new(1));
+        let bucket = Bucket::new("b", BucketKind::Couchbase, 1, 0, &[NodeId(0)], &mut Seeded::new(1));
         let config = parsed(&[node(address)], &bucket, 0);
         assert_eq!(
             config["nodesExt"][0]["alternateAddresses"],

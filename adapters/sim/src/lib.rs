@@ -29,20 +29,23 @@
 //! - Cluster maps with revisions and epochs, over GET_CLUSTER_CONFIG, in NOT_MY_VBUCKET answers and as pushes, brief
 //!   and full, with the server's own idea of what a connection was given.
 //! - TLS 1.2 and 1.3 with an authority of its own, good and bad certificates, client certificates, resumption.
+//! - Memcached buckets: placed by a ketama ring, with maps over HTTP alone; each node has documents of its own.
+//! - HTTP: bucket and cluster maps, once and streamed, the pool's documents and the services' pings.
 //! - Trouble on demand: moved vbuckets, failover, nodes that die, pause and come back, dropped buckets and
 //!   collections, changed passwords, and [`Rule`]s that drop, delay, repeat, cut or forge answers.
 //!
 //! # What it does not do
 //! - Sub-documents, extended attributes, range scans, XDCR's and DCP's operations: 0x81, and their features are not
 //!   granted.
-//! - HTTP services.
+//! - Other HTTP services and paths.
 //! - Replication takes no time and loses nothing: all copies of a vbucket are one, a durable write is never
 //!   ambiguous by itself (a [`Rule`] can make it so), persisting is instant.
-//! - Access control beyond buckets and the cluster's map.
+//! - Access control beyond [`Cluster::restrict_user`]: whoever may use a bucket may do everything in it.
 //! - Requests are carried out in order, which is one of the orders that unordered execution allows.
 //! - Nothing is kept on disk.
 #![forbid(unsafe_code)]
 
+mod access;
 mod bucket;
 mod certificates;
 mod clock;
@@ -53,6 +56,7 @@ mod errmap;
 mod features;
 mod hash;
 mod http;
+mod ketama;
 mod leb128;
 mod listener;
 mod net;
@@ -67,7 +71,7 @@ mod store;
 mod tls;
 mod world;
 
-pub use bucket::Row;
+pub use bucket::{BucketKind, Row};
 pub use certificates::{CertificateField, Certificates, UserMapping};
 pub use cluster::{Cluster, ConnId};
 pub use features::Features;

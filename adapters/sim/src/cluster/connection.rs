@@ -42,7 +42,7 @@ impl Connection {
             Service::Kv => {
                 Protocol::Kv(Box::new(Session::new(id, node, listener.tls, state.settings.posture)))
             }
-            service => Protocol::Http(Box::new(HttpSession::new(id, node, service, listener.tls))),
+            service => Protocol::Http(Box::new(HttpSession::new(node, service, listener.tls))),
         };
         let tls = if listener.tls {
             let unix_secs = state.clock.unix_secs();

@@ -3,9 +3,10 @@
 //! Methods that name a bucket or node return `false` (or `None`) where there is none of that name. Each change of
 //! a map raises the revision once and is announced to subscribed connections at once.
 
-use super::{Cluster, ConnId};
+use super::{Cluster, ConnId, Protocol};
 use crate::NodeId;
-use crate::bucket::{Bucket, Row, spread};
+use crate::access::Access;
+use crate::bucket::{Bucket, BucketKind, Hibernation, Row, spread};
 use crate::features::Features;
 use crate::hash::vbucket_of;
 use crate::leb128;
@@ -16,7 +17,7 @@ use crate::rule::Rule;
 use crate::sasl::Mechanism;
 use crate::store::{Mode, Write, inflate, json_bit};
 use bytes::Bytes;
-use settee::wire::Opcode;
+use settee::wire::{Opcode, Status};
 use std::time::{Duration, Instant};
 
 impl Cluster {
@@ -50,15 +51,16 @@ impl Cluster {
         self.state.users.revoke_token(token)
     }
 
-    /// The only buckets that a user may use from here on; `None`: all. Selecting another answers 0x24.
-    pub fn set_bucket_access(&mut self, user: &str, buckets: Option<&[&str]>) {
-        let buckets = buckets.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
-        self.state.users.set_buckets(user, buckets);
+    /// Lets a user use these buckets alone, and read the cluster's own map or not. Others are answered EACCESS by
+    /// the data service and 403 by the manager. Connections that have selected a bucket keep it.
+    pub fn restrict_user(&mut self, user: &str, buckets: &[&str], cluster: bool) {
+        let buckets = buckets.iter().map(|name| (*name).to_owned()).collect();
+        self.state.access.insert(user.to_owned(), Access { buckets, cluster });
     }
 
-    /// Whether a user may read the map of the cluster without a bucket; asking for it answers 0x24 otherwise.
-    pub fn set_cluster_config_access(&mut self, user: &str, allowed: bool) {
-        self.state.users.set_cluster_config(user, allowed);
+    /// Lets a user use everything again.
+    pub fn unrestrict_user(&mut self, user: &str) {
+        self.state.access.remove(user);
     }
 
     /// Which SASL mechanisms are offered from here on.
@@ -129,6 +131,11 @@ impl Cluster {
     /// Adds a bucket over all member nodes, with the vbuckets and replicas of the settings; `false` if the name is
     /// taken.
     pub fn add_bucket(&mut self, name: &str) -> bool {
+        self.add_bucket_of(name, BucketKind::Couchbase)
+    }
+
+    /// Adds a bucket of any kind, otherwise as [`add_bucket`](Self::add_bucket).
+    pub fn add_bucket_of(&mut self, name: &str, kind: BucketKind) -> bool {
         if self.bucket_index(name).is_some() {
             return false;
         }
@@ -136,7 +143,7 @@ impl Cluster {
         let state = &mut self.state;
         let vbuckets = state.settings.vbuckets.clamp(1, 1024);
         let mut bucket =
-            Bucket::new(name, vbuckets, state.settings.replicas.min(3), &members, &mut state.rng);
+            Bucket::new(name, kind, vbuckets, state.settings.replicas.min(3), &members, &mut state.rng);
         state.rev += 1;
         bucket.rev = state.rev;
         state.buckets.push(bucket);
@@ -155,7 +162,30 @@ impl Cluster {
                 session.unbind();
             }
         });
+        // Streams of its map end.
+        self.announce(index);
         true
+    }
+
+    /// Puts a bucket to sleep: its connections close, SELECT_BUCKET answers `status` (0x24 as for an absent one, or
+    /// BUCKET_PAUSED, 0x50), its map says so.
+    pub fn pause_bucket(&mut self, name: &str, status: Status) -> bool {
+        let Some(index) = self.bucket_index(name) else { return false };
+        if let Some(bucket) = self.state.buckets.get_mut(index) {
+            bucket.hibernation = Some(Hibernation { status });
+        }
+        self.for_connections(|_, connection| {
+            connection.cut |=
+                matches!(&connection.protocol, Protocol::Kv(session) if session.bucket == Some(index));
+        });
+        self.bump_revision(name)
+    }
+
+    /// Wakes a bucket up, with its documents and its identity.
+    pub fn resume_bucket(&mut self, name: &str) -> bool {
+        let Some(bucket) = self.bucket_mut(name) else { return false };
+        bucket.hibernation = None;
+        self.bump_revision(name)
     }
 
     /// Removes all documents of a bucket; its map and collections stay.
@@ -416,7 +446,21 @@ impl Cluster {
         true
     }
 
+    /// Answers every HTTP request to a node with this status, or with `None` properly again. Streams go on.
+    pub fn fail_http(&mut self, node: NodeId, status: Option<u16>) {
+        match status {
+            Some(status) => self.state.http.failing.insert(node, status),
+            None => self.state.http.failing.remove(&node),
+        };
+    }
+
     // Looking inside.
+
+    /// The HTTP requests answered so far, oldest first: node, service, path as it came. Of very many the newest are
+    /// kept.
+    pub fn http_requests(&self) -> impl Iterator<Item = (NodeId, Service, &str)> {
+        self.state.http.requests.iter().map(|(node, service, path)| (*node, *service, path.as_str()))
+    }
 
     /// Requests of one operation that a node received.
     pub fn requests(&self, node: NodeId, opcode: Opcode) -> u64 {
@@ -441,8 +485,11 @@ impl Cluster {
     /// The node that is active for a key.
     pub fn active_node(&self, bucket: &str, key: &[u8]) -> Option<NodeId> {
         let bucket = self.bucket(bucket)?;
-        let vbucket = vbucket_of(key, bucket.vbucket_count());
-        bucket.rows.get(usize::from(vbucket))?.first().copied().flatten()
+        let place = bucket.place_of(key, &self.state.nodes)?;
+        if bucket.kind == BucketKind::Memcached {
+            return Some(NodeId(place));
+        }
+        bucket.rows.get(place)?.first().copied().flatten()
     }
 
     /// Live documents of a bucket.
@@ -456,8 +503,8 @@ impl Cluster {
         let state = &mut self.state;
         let bucket = state.buckets.get_mut(index)?;
         let stored = stored_key(bucket, scope, collection, key)?;
-        let vbucket = vbucket_of(key, bucket.vbucket_count());
-        let doc = bucket.vbuckets.get_mut(usize::from(vbucket))?.live(&stored, &mut state.clock)?;
+        let place = bucket.place_of(key, &state.nodes)?;
+        let doc = bucket.vbuckets.get_mut(place)?.live(&stored, &mut state.clock)?;
         inflate(&doc.value, doc.datatype).map(Bytes::from)
     }
 
@@ -474,12 +521,16 @@ impl Cluster {
         let state = &mut self.state;
         let Some(bucket) = state.buckets.get_mut(index) else { return false };
         let Some(stored) = stored_key(bucket, scope, collection, key) else { return false };
-        let vbucket = vbucket_of(key, bucket.vbucket_count());
+        let Some(place) = bucket.place_of(key, &state.nodes) else { return false };
+        if bucket.kind == BucketKind::Memcached {
+            // Made on first use.
+            let _ = bucket.of_node(NodeId(place), &mut state.rng);
+        }
         let datatype = json_bit(value);
         let write = Write { value, datatype, flags, expiry: 0, cas: 0, preserve_ttl: false };
         bucket
             .vbuckets
-            .get_mut(usize::from(vbucket))
+            .get_mut(place)
             .is_some_and(|vbucket| vbucket.store(Mode::Set, &stored, &write, &mut state.clock).is_ok())
     }
 

@@ -2,6 +2,7 @@
 //! (`kv-protocol.md` 2.7, 2.10, 4, 6, 7; `connecting.md` 4.1).
 
 use super::{Session, encode_duration, only};
+use crate::bucket::BucketKind;
 use crate::cluster::State;
 use crate::errmap;
 use crate::features::Features;
@@ -68,7 +69,7 @@ impl Session {
                 self.authenticated()?;
                 let user = self.user.as_deref().unwrap_or_default();
                 let buckets = state.buckets.iter().filter(|b| !b.dropped).map(|b| b.name.as_str());
-                let names: Vec<&str> = buckets.filter(|name| state.users.may_use(user, name)).collect();
+                let names: Vec<&str> = buckets.filter(|name| state.may_use(user, name)).collect();
                 self.reply(frame, Status::SUCCESS, 0, 0, &[], names.join(" ").as_bytes());
                 Ok(())
             }
@@ -170,7 +171,7 @@ impl Session {
         };
         // Who authenticates anew keeps the bucket as far as the rights allow (`kv-protocol.md` 4.5).
         let bucket = self.bucket.and_then(|bucket| state.buckets.get(bucket));
-        if bucket.is_some_and(|bucket| !state.users.may_use(&user, &bucket.name)) {
+        if bucket.is_some_and(|bucket| !state.may_use(&user, &bucket.name)) {
             self.unbind();
         }
         self.user = Some(user);
@@ -197,17 +198,28 @@ impl Session {
     fn select_bucket(&mut self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
         only(frame, true, false)?;
         self.authenticated()?;
-        let user = self.user.as_deref().unwrap_or_default();
-        let found = state.buckets.iter().position(|bucket| {
-            !bucket.dropped && bucket.name.as_bytes() == frame.key && state.users.may_use(user, &bucket.name)
-        });
+        let found =
+            state.buckets.iter().position(|bucket| !bucket.dropped && bucket.name.as_bytes() == frame.key);
         // Selecting anything but an existing bucket leaves the connection without one.
         self.unbind();
         let Some(index) = found else {
             return Err(Failure::Explained(Status::EACCESS, "no such bucket, or no access to it".to_owned()));
         };
-        if state.buckets.get(index).is_some_and(|bucket| bucket.absent.contains(&self.node)) {
+        let Some(bucket) = state.buckets.get(index) else { return Err(Status::KEY_ENOENT.into()) };
+        if !self.user.as_ref().is_some_and(|user| state.may_use(user, &bucket.name)) {
+            return Err(Failure::Explained(Status::EACCESS, "no such bucket, or no access to it".to_owned()));
+        }
+        if let Some(hibernation) = &bucket.hibernation {
+            return Err(Failure::Explained(hibernation.status, "the bucket is paused".to_owned()));
+        }
+        if bucket.absent.contains(&self.node) {
             return Err(Status::KEY_ENOENT.into());
+        }
+        if bucket.kind == BucketKind::Memcached && self.features.has(Features::COLLECTIONS) {
+            return Err(Failure::Explained(
+                Status::NOT_SUPPORTED,
+                "the bucket type cannot do collections".to_owned(),
+            ));
         }
         self.bucket = Some(index);
         self.reply(frame, Status::SUCCESS, 0, 0, &[], &[]);
@@ -235,9 +247,13 @@ impl Session {
         if bucket.is_none() && !self.posture.has_cluster_config() {
             return Err(Status::NO_BUCKET.into());
         }
-        let user = self.user.as_deref().unwrap_or_default();
-        if bucket.is_none() && !state.users.may_see_cluster(user) {
-            return Err(Failure::Explained(Status::EACCESS, "no right to read the cluster's map".to_owned()));
+        match bucket.and_then(|bucket| state.buckets.get(bucket)) {
+            // Their maps are given out over HTTP alone (D3).
+            Some(bucket) if bucket.kind == BucketKind::Memcached => return Err(Status::KEY_ENOENT.into()),
+            None if !self.user.as_ref().is_some_and(|user| state.may_read_cluster(user)) => {
+                return Err(Failure::Explained(Status::EACCESS, "the cluster may not be read".to_owned()));
+            }
+            _ => {}
         }
         let rendered = match bucket {
             Some(bucket) => state.bucket_config(bucket, self.node),
@@ -348,6 +364,9 @@ impl Session {
     ) -> Result<&'s crate::store::Vbucket, Failure> {
         let bucket = self.selected()?;
         let bucket = state.buckets.get(bucket).ok_or(Failure::Status(Status::NO_BUCKET))?;
+        if bucket.kind == BucketKind::Memcached {
+            return Err(Status::NOT_SUPPORTED.into());
+        }
         let vbucket = frame.header.vbucket_or_status;
         if !bucket.is_active(vbucket, self.node) && !bucket.is_replica(vbucket, self.node) {
             return Err(Failure::NotMyVbucket);
@@ -401,6 +420,9 @@ impl Session {
         }
         let bucket = self.selected()?;
         let bucket = state.buckets.get(bucket).ok_or(Failure::Status(Status::NO_BUCKET))?;
+        if bucket.kind == BucketKind::Memcached {
+            return Err(Status::NOT_SUPPORTED.into());
+        }
         let (node, wanted): (NodeId, u32) = (self.node, u32_at(frame.extras, 0));
         let here = |vbucket: u16| match wanted {
             0 => bucket.is_active(vbucket, node) || bucket.is_replica(vbucket, node),

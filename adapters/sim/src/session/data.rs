@@ -1,6 +1,7 @@
 //! Document operations (`kv-protocol.md` 2.3).
 
 use super::Session;
+use crate::bucket::BucketKind;
 use crate::cluster::State;
 use crate::features::Features;
 use crate::hash::vbucket_of;
@@ -169,6 +170,19 @@ impl Session {
         if !bucket.config_only.is_empty() && bucket.config_only.contains(&self.node) {
             return Err(Status::ECONFIG_ONLY.into());
         }
+        if bucket.kind == BucketKind::Memcached {
+            if replica {
+                return Err(Status::NOT_SUPPORTED.into());
+            }
+            // A node stores whatever it is sent; here the client's mistake is counted.
+            if bucket.ketama_owner(key.logical, &state.nodes) != Some(self.node)
+                && let Some(node) = state.nodes.get_mut(self.node.0)
+            {
+                node.misrouted += 1;
+            }
+            let vbucket = bucket.of_node(self.node, &mut state.rng).ok_or(Status::NO_BUCKET)?;
+            return Ok(Target { vbucket, clock: &mut state.clock });
+        }
         let vbucket = frame.header.vbucket_or_status;
         let mine = if replica {
             bucket.is_replica(vbucket, self.node)
@@ -196,6 +210,9 @@ impl Session {
     fn can_be_durable(&self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
         let bucket = self.selected()?;
         let bucket = state.buckets.get(bucket).ok_or(Status::NO_BUCKET)?;
+        if bucket.kind == BucketKind::Memcached {
+            return Err(Status::NOT_SUPPORTED.into());
+        }
         let Some(row) = bucket.rows.get(usize::from(frame.header.vbucket_or_status)) else {
             return Err(Failure::NotMyVbucket);
         };
