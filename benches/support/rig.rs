@@ -134,7 +134,7 @@ impl Rig {
         for conn in std::mem::take(&mut self.dials) {
             let link = self.cluster.connect(NodeId(0), Listener::KV, self.now).expect("the node is up");
             self.links.push((conn, link));
-            self.engine.handle_input(Input::Connected { conn }, self.now);
+            self.engine.handle_input(Input::Connected { conn, local: None }, self.now);
             self.poll();
             busy = true;
         }

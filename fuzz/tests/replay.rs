@@ -65,3 +65,13 @@ fn http() {
 fn engine() {
     replay("engine", settee_fuzz::engine);
 }
+
+#[test]
+fn tls_plain_bytes() {
+    replay("tls_plain_bytes", settee_fuzz::tls_plain_bytes);
+}
+
+#[test]
+fn dns() {
+    replay("dns", settee_fuzz::dns);
+}

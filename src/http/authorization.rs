@@ -31,6 +31,7 @@ impl Authorization {
                 password: Zeroizing::new(login.password().to_owned()),
             }),
             Authenticator::Bearer(bearer) => Some(Self::Bearer(Zeroizing::new(bearer.token().to_owned()))),
+            Authenticator::Certificate(_) => None,
         }
     }
 

@@ -93,3 +93,6 @@ impl MessageSplitter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

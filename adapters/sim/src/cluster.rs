@@ -6,7 +6,6 @@ pub(crate) mod secure;
 
 use self::connection::{Connection, Protocol};
 use crate::NodeId;
-use crate::access::Access;
 use crate::bucket::{Bucket, BucketKind, Rendered};
 use crate::clock::{Clock, Seeded};
 use crate::config;
@@ -16,7 +15,6 @@ use crate::node::{Node, NodeAddress, NodeState, Settings};
 use crate::sasl::Users;
 use crate::session::Session;
 use crate::tls::TlsSettings;
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// A connection as the cluster knows it. Never used twice.
@@ -29,8 +27,6 @@ pub(crate) struct State {
     pub(crate) clock: Clock,
     pub(crate) users: Users,
     pub(crate) tls: TlsSettings,
-    /// What users may do who may not do everything.
-    pub(crate) access: BTreeMap<String, Access>,
     pub(crate) http: HttpState,
     pub(crate) nodes: Vec<Node>,
     pub(crate) buckets: Vec<Bucket>,
@@ -113,7 +109,6 @@ impl Cluster {
             clock: Clock::new(now, unix),
             users,
             tls: TlsSettings::new(unix),
-            access: BTreeMap::new(),
             http: HttpState::default(),
             nodes,
             buckets: Vec::new(),
@@ -281,7 +276,7 @@ impl Cluster {
         self.for_protocols(|state, protocol| match protocol {
             Protocol::Kv(session) => {
                 let user = session.user.as_deref().unwrap_or_default();
-                if !state.may_read_cluster(user) {
+                if !state.users.may_see_cluster(user) {
                     return;
                 }
                 if let Some(rendered) = state.global_config(session.node) {

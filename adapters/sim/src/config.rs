@@ -35,11 +35,10 @@ pub(crate) fn bucket_config(nodes: &[Node], bucket: &Bucket, this: NodeId, form:
         })
         .collect();
     let (name, uuid) = (&bucket.name, &bucket.uuid);
-    let kind = bucket.kind;
     let fields = [
         (Posture::V5_0, "name", json!(name)),
-        (Posture::V5_0, "nodeLocator", json!(kind.locator())),
-        (Posture::V7_2, "bucketType", json!(kind.name())),
+        (Posture::V5_0, "nodeLocator", json!(bucket.kind.locator())),
+        (Posture::V7_2, "bucketType", json!(bucket.kind.name())),
         (Posture::V5_0, "uuid", json!(uuid)),
         (Posture::V5_0, "uri", json!(format!("/pools/default/buckets/{name}?bucket_uuid={uuid}"))),
         (
@@ -48,14 +47,14 @@ pub(crate) fn bucket_config(nodes: &[Node], bucket: &Bucket, this: NodeId, form:
             json!(format!("/pools/default/bucketsStreaming/{name}?bucket_uuid={uuid}")),
         ),
         (Posture::V5_0, "bucketCapabilitiesVer", json!("")),
-        (Posture::V5_0, "bucketCapabilities", json!(form.posture.bucket_capabilities(kind))),
+        (Posture::V5_0, "bucketCapabilities", json!(bucket.kind.capabilities(form.posture))),
         (Posture::V5_0, "nodes", json!(legacy)),
     ];
     form.add(&mut config, fields);
     if bucket.hibernation.is_some() {
         config.insert("hibernationState".to_owned(), json!("paused"));
     }
-    if kind != BucketKind::Memcached {
+    if bucket.kind != BucketKind::Memcached {
         let fields = [
             (Posture::V7_6, "numVBuckets", json!(bucket.rows.len())),
             (Posture::V7_2, "collectionsManifestUid", json!(format!("{:x}", bucket.collections.uid()))),
@@ -63,7 +62,7 @@ pub(crate) fn bucket_config(nodes: &[Node], bucket: &Bucket, this: NodeId, form:
         ];
         form.add(&mut config, fields);
     }
-    if kind == BucketKind::Couchbase {
+    if bucket.kind == BucketKind::Couchbase {
         let fields = [
             (Posture::V7_2, "storageBackend", json!("couchstore")),
             (Posture::V5_0, "ddocs", json!({"uri": format!("/pools/default/buckets/{name}/ddocs")})),
@@ -104,6 +103,19 @@ fn port(node: &Node, listener: Listener) -> u16 {
 /// The map of the cluster without a bucket.
 pub(crate) fn global_config(nodes: &[Node], this: NodeId, rev: i64, form: &Form<'_>) -> Rendered {
     render(base(nodes, &members(nodes), this, rev, form), rev, form.epoch)
+}
+
+impl BucketKind {
+    /// What such buckets can do in a release.
+    pub(crate) fn capabilities(self, posture: Posture) -> Vec<&'static str> {
+        let mut names = posture.bucket_capabilities();
+        match self {
+            Self::Couchbase => {}
+            Self::Ephemeral => names.retain(|name| !["couchapi", "rangeScan"].contains(name)),
+            Self::Memcached => names.retain(|name| ["cbhello", "nodesExt"].contains(name)),
+        }
+        names
+    }
 }
 
 impl Form<'_> {

@@ -21,6 +21,8 @@
 //!   it touches a socket, a clock or a random source, so that a seed replays a run byte for byte.
 //! - [`Net`]: that state machine behind a network in virtual time, with latency, split reads, cuts, half-open
 //!   connections, black holes, a name service, and scripted peers in place of nodes.
+//! - [`DnsServer`]: a name server with SRV and address records and every bad habit of home routers, on loopback
+//!   ([`DnsServed`]) and in virtual time ([`Net::place_dns`]).
 //!
 //! # What it does
 //! - Key-value protocol of a node of release 5.0 to 8.0 ([`Posture`]; 7.6 if not said): HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512), PLAIN and tokens,
@@ -40,18 +42,18 @@
 //! - Other HTTP services and paths.
 //! - Replication takes no time and loses nothing: all copies of a vbucket are one, a durable write is never
 //!   ambiguous by itself (a [`Rule`] can make it so), persisting is instant.
-//! - Access control beyond [`Cluster::restrict_user`]: whoever may use a bucket may do everything in it.
+//! - Access control beyond buckets and the cluster's map.
 //! - Requests are carried out in order, which is one of the orders that unordered execution allows.
 //! - Nothing is kept on disk.
 #![forbid(unsafe_code)]
 
-mod access;
 mod bucket;
 mod certificates;
 mod clock;
 mod cluster;
 mod collections;
 mod config;
+mod dns;
 mod errmap;
 mod features;
 mod hash;
@@ -74,10 +76,13 @@ mod world;
 pub use bucket::{BucketKind, Row};
 pub use certificates::{CertificateField, Certificates, UserMapping};
 pub use cluster::{Cluster, ConnId};
+pub use dns::{
+    DnsBehaviour, DnsEdns, DnsQuestion, DnsServed, DnsServer, DnsSettings, DnsSpoof, DnsTcp, DnsZone,
+};
 pub use features::Features;
 pub use hash::vbucket_of;
 pub use listener::{Listener, Service};
-pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability};
+pub use net::{LinkId, Net, NetEvent, NetSettings, Peer, PeerAction, QuestionId, Reachability, SocketId};
 pub use node::{Alternate, NodeAddress, NodeId, Settings};
 pub use posture::Posture;
 pub use rule::{Action, Edit, Rule};

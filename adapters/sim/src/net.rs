@@ -1,13 +1,19 @@
 //! A network in virtual time between a client and the simulated cluster.
 //!
 //! ```text
-//! client: dial, send, hang_up, look_up      ->  queue of happenings, ordered by time, then by cause
+//! client: dial, send, hang_up, look_up,
+//!         send_datagram                     ->  queue of happenings, ordered by time, then by cause
 //! client: step() -> NetEvent                <-  arrivals at nodes and peers are worked on inside
 //! ```
 //! Time moves only in [`Net::step`], from one happening to the next. The same calls with the same seed give the
 //! same events, byte for byte. Bytes of one direction of a link never overtake each other.
 
+mod datagrams;
+
+pub use datagrams::SocketId;
+
 use crate::clock::Seeded;
+use crate::dns::DnsServer;
 use crate::{Alternate, Cluster, ConnId, Listener, NodeAddress, NodeId, Settings};
 use settee::engine::{LinkError, LookupError};
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +39,10 @@ pub enum NetEvent {
     Lost(LinkId, LinkError),
     /// A name was looked up.
     LookedUp(QuestionId, Result<Vec<IpAddr>, LookupError>),
+    /// A datagram arrived, from whom.
+    Datagram(SocketId, SocketAddr, Vec<u8>),
+    /// A datagram did not get through, and the network says so.
+    DatagramFailed(SocketId, LinkError),
 }
 
 /// Somebody other than the cluster who answers on an address: a scripted or hostile server.
@@ -86,6 +96,8 @@ pub struct NetSettings {
     pub jitter: Duration,
     /// Bytes for the client arrive in random pieces of at most this size; 0: in the pieces they were sent in.
     pub max_segment: usize,
+    /// How many of a thousand datagrams get lost, each way.
+    pub datagram_loss: u16,
     /// How long the name service takes.
     pub lookup_time: Duration,
     /// Seed of jitter and pieces.
@@ -98,6 +110,7 @@ impl Default for NetSettings {
             latency: Duration::from_micros(500),
             jitter: Duration::ZERO,
             max_segment: 0,
+            datagram_loss: 0,
             lookup_time: Duration::from_millis(1),
             seed: 1,
         }
@@ -117,6 +130,8 @@ enum End {
     Dialling,
     Node(ConnId),
     Peer(Box<dyn Peer>),
+    /// With what has come of the next message.
+    NameServer(Vec<u8>),
     Gone,
 }
 
@@ -140,6 +155,7 @@ enum Happening {
     LostAtClient(LinkId, LinkError),
     ClosedAtServer(LinkId),
     LookedUp(QuestionId, String),
+    Datagram(datagrams::Datagram),
 }
 
 /// The network, and the cluster behind it.
@@ -157,6 +173,9 @@ pub struct Net {
     links: Vec<Link>,
     conns: BTreeMap<ConnId, LinkId>,
     questions: usize,
+    name_servers: BTreeMap<SocketAddr, DnsServer>,
+    /// Whether each datagram socket is open.
+    sockets: Vec<bool>,
     queue: BTreeMap<(Instant, u64), Happening>,
     happened: u64,
 }
@@ -184,6 +203,8 @@ impl Net {
             links: Vec::new(),
             conns: BTreeMap::new(),
             questions: 0,
+            name_servers: BTreeMap::new(),
+            sockets: Vec::new(),
             queue: BTreeMap::new(),
             happened: 0,
         };
@@ -425,6 +446,7 @@ impl Net {
                 let answer = self.names.get(&name).cloned().unwrap_or(Err(LookupError::NotFound));
                 Some(NetEvent::LookedUp(id, answer))
             }
+            Happening::Datagram(datagram) => self.datagram(datagram),
         }
     }
 
@@ -445,7 +467,10 @@ impl Net {
             Reachability::Open | Reachability::Swallow => {}
         }
         let (end, actions) = match self.hosts.get_mut(&to) {
-            None => return fail(self, LinkError::Refused),
+            None => match self.name_server_takes(to) {
+                Some(true) => (End::NameServer(Vec::new()), Vec::new()),
+                Some(false) | None => return fail(self, LinkError::Refused),
+            },
             Some(Host::Node(node, listener)) => match self.cluster.connect(*node, *listener, now) {
                 None => return fail(self, LinkError::Refused),
                 Some(conn) => {
@@ -481,6 +506,7 @@ impl Net {
                 let actions = peer.receive(bytes, now);
                 self.act(id, actions);
             }
+            End::NameServer(_) => self.name_server_receives(id, bytes),
             End::Dialling | End::Gone => {}
         }
     }
@@ -573,7 +599,7 @@ impl Net {
             | Happening::AtClient(id, _)
             | Happening::LostAtClient(id, _)
             | Happening::ClosedAtServer(id) => *id != link,
-            Happening::LookedUp(..) => true,
+            Happening::LookedUp(..) | Happening::Datagram(_) => true,
         });
     }
 

@@ -1,6 +1,5 @@
 //! Which release the cluster poses as: what HELLO grants, what maps hold, what is not there yet.
 
-use crate::bucket::BucketKind;
 use crate::features::Features;
 use crate::sasl::Mechanism;
 
@@ -111,19 +110,8 @@ impl Posture {
         self >= Self::V6_6
     }
 
-    /// What maps say that buckets of a kind can do (`cluster-maps.md` 3.6, 3.7).
-    pub(crate) fn bucket_capabilities(self, kind: BucketKind) -> Vec<&'static str> {
-        let disk = ["couchapi", "rangeScan"];
-        match kind {
-            BucketKind::Couchbase => self.capabilities(),
-            BucketKind::Ephemeral => {
-                self.capabilities().into_iter().filter(|name| !disk.contains(name)).collect()
-            }
-            BucketKind::Memcached => vec!["cbhello", "nodesExt"],
-        }
-    }
-
-    fn capabilities(self) -> Vec<&'static str> {
+    /// What maps say that buckets can do (`cluster-maps.md` 3.6).
+    pub(crate) fn bucket_capabilities(self) -> Vec<&'static str> {
         const SINCE: [(Posture, &[&str]); 5] = [
             (
                 Posture::V5_0,
@@ -169,7 +157,7 @@ mod tests {
             let (older, newer) = (pair[0], pair[1]);
             assert!(older < newer);
             assert_eq!(older.features().and(newer.features()), older.features(), "{older:?}");
-            assert!(newer.capabilities().starts_with(&older.capabilities()));
+            assert!(newer.bucket_capabilities().starts_with(&older.bucket_capabilities()));
             assert_eq!(Posture::from_name(newer.name()), Some(newer));
         }
         assert_eq!(Posture::from_name("4.5"), None);

@@ -1,4 +1,4 @@
-//! SASL from the server's side: PLAIN, SCRAM and OAUTHBEARER (`kv-protocol.md` 4).
+//! SASL from the server's side: PLAIN, SCRAM and OAUTHBEARER (`kv-protocol.md` 4), and what its users may do.
 
 use crate::clock::Seeded;
 use base64ct::{Base64, Encoding as _};
@@ -68,12 +68,22 @@ struct Token {
     expires: Option<u64>,
 }
 
+/// What a user may do; everything if nothing else was said.
+#[derive(Clone, Debug, Default)]
+struct Limits {
+    /// The only buckets.
+    buckets: Option<Vec<String>>,
+    /// No map of the cluster without a bucket.
+    no_cluster_config: bool,
+}
+
 /// The accounts of a cluster.
 pub(crate) struct Users {
     users: BTreeMap<String, User>,
     /// Passwords of users whom another directory knows: they can be checked, not derived from.
     external: BTreeMap<String, String>,
     tokens: BTreeMap<String, Token>,
+    limits: BTreeMap<String, Limits>,
     iterations: u32,
     rng: Seeded,
 }
@@ -110,6 +120,7 @@ impl Users {
             users: BTreeMap::new(),
             external: BTreeMap::new(),
             tokens: BTreeMap::new(),
+            limits: BTreeMap::new(),
             iterations,
             rng: Seeded::new(seed),
         }
@@ -155,6 +166,23 @@ impl Users {
     pub(crate) fn check_password(&self, name: &str, password: &[u8]) -> bool {
         let known = self.users.get(name).map(|user| &user.password).or_else(|| self.external.get(name));
         known.is_some_and(|known| known.as_bytes() == password)
+    }
+
+    pub(crate) fn set_buckets(&mut self, name: &str, buckets: Option<Vec<String>>) {
+        self.limits.entry(name.to_owned()).or_default().buckets = buckets;
+    }
+
+    pub(crate) fn set_cluster_config(&mut self, name: &str, allowed: bool) {
+        self.limits.entry(name.to_owned()).or_default().no_cluster_config = !allowed;
+    }
+
+    pub(crate) fn may_use(&self, name: &str, bucket: &str) -> bool {
+        let buckets = self.limits.get(name).and_then(|limits| limits.buckets.as_ref());
+        buckets.is_none_or(|buckets| buckets.iter().any(|allowed| allowed == bucket))
+    }
+
+    pub(crate) fn may_see_cluster(&self, name: &str) -> bool {
+        self.limits.get(name).is_none_or(|limits| !limits.no_cluster_config)
     }
 
     /// SASL_AUTH with a mechanism that is offered.

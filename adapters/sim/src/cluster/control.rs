@@ -5,7 +5,6 @@
 
 use super::{Cluster, ConnId, Protocol};
 use crate::NodeId;
-use crate::access::Access;
 use crate::bucket::{Bucket, BucketKind, Hibernation, Row, spread};
 use crate::features::Features;
 use crate::hash::vbucket_of;
@@ -51,16 +50,15 @@ impl Cluster {
         self.state.users.revoke_token(token)
     }
 
-    /// Lets a user use these buckets alone, and read the cluster's own map or not. Others are answered EACCESS by
-    /// the data service and 403 by the manager. Connections that have selected a bucket keep it.
-    pub fn restrict_user(&mut self, user: &str, buckets: &[&str], cluster: bool) {
-        let buckets = buckets.iter().map(|name| (*name).to_owned()).collect();
-        self.state.access.insert(user.to_owned(), Access { buckets, cluster });
+    /// The only buckets that a user may use from here on; `None`: all. Selecting another answers 0x24.
+    pub fn set_bucket_access(&mut self, user: &str, buckets: Option<&[&str]>) {
+        let buckets = buckets.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        self.state.users.set_buckets(user, buckets);
     }
 
-    /// Lets a user use everything again.
-    pub fn unrestrict_user(&mut self, user: &str) {
-        self.state.access.remove(user);
+    /// Whether a user may read the map of the cluster without a bucket; asking for it answers 0x24 otherwise.
+    pub fn set_cluster_config_access(&mut self, user: &str, allowed: bool) {
+        self.state.users.set_cluster_config(user, allowed);
     }
 
     /// Which SASL mechanisms are offered from here on.

@@ -74,7 +74,7 @@ impl HttpSession {
                 }
             }
             [] | ["nodeServices" | "nodeServicesStreaming"] => {
-                if !state.may_read_cluster(user) {
+                if !state.users.may_see_cluster(user) {
                     return Err(Answer::forbidden("cluster.pools!read"));
                 }
                 match rest {
@@ -94,7 +94,7 @@ impl HttpSession {
 fn bucket(state: &State, user: &str, name: &str) -> Result<usize, Answer> {
     let found = state.buckets.iter().position(|bucket| !bucket.dropped && bucket.name == name);
     let index = found.ok_or_else(Answer::not_found)?;
-    if state.may_use(user, name) {
+    if state.users.may_use(user, name) {
         Ok(index)
     } else {
         Err(Answer::forbidden(&format!("cluster.bucket[{name}].settings!read")))
@@ -149,7 +149,7 @@ fn verbose(state: &State, bucket: &Bucket, this: NodeId) -> Value {
         "replicaNumber": bucket.replicas,
         "basicStats": {"itemCount": bucket.items()},
         "bucketCapabilitiesVer": "",
-        "bucketCapabilities": state.settings.posture.bucket_capabilities(bucket.kind),
+        "bucketCapabilities": bucket.kind.capabilities(state.settings.posture),
         "nodes": nodes,
     });
     if bucket.kind != BucketKind::Memcached {
@@ -194,7 +194,7 @@ fn verbose_node(state: &State, id: NodeId, node: &Node, this: NodeId, status: &s
         "clusterMembership": if node.member { "active" } else { "inactiveFailed" },
         "recoveryType": "none",
         "version": state.settings.version,
-        "clusterCompatibility": 7 * 65_536 + 6,
+        "clusterCompatibility": compatibility(state.settings.posture.name()),
         "os": "simulated",
         "services": services,
         "ports": ports,
@@ -205,6 +205,11 @@ fn verbose_node(state: &State, id: NodeId, node: &Node, this: NodeId, status: &s
         document["thisNode"] = json!(true);
     }
     document
+}
+
+/// A release such as `7.6` as one number: major × 65536 + minor.
+fn compatibility(release: &str) -> u32 {
+    release.split('.').filter_map(|part| part.parse::<u32>().ok()).fold(0, |number, part| number << 16 | part)
 }
 
 /// The name of a service where services are listed by name; views and the manager are not.

@@ -1,10 +1,16 @@
 //! Conversations with the HTTP services.
 
-use crate::{BucketKind, Cluster, ConnId, Listener, NodeAddress, NodeId, Service, Settings};
+use crate::cluster::secure::tests::client_config;
+use crate::{
+    BucketKind, ClientCertificates, Cluster, ConnId, Listener, NodeAddress, NodeId, Service, Settings,
+};
 use base64ct::{Base64, Encoding as _};
 use serde_json::{Value, json};
+use settee::auth::{Authenticator, PasswordAuthenticator};
+use settee::http::{Authorization, Exchange, HttpEvent, MessageSplitter, Method, Request, path_segment};
 use settee::ids::Opaque;
 use settee::wire::{Encode, Frame, Opcode, Status};
+use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
 const NODE: NodeId = NodeId(0);
@@ -274,6 +280,7 @@ fn the_pool_and_the_verbose_bucket_tell_the_state_of_nodes() {
     );
     assert_eq!(node["services"], json!(["kv", "n1ql", "fts", "cbas", "eventing", "backup"]));
     assert!(node["version"].as_str().unwrap().starts_with("7.6"));
+    assert_eq!(node["clusterCompatibility"], 7 * 65_536 + 6);
 
     bench.cluster.set_config_only("b", OTHER, true);
     let bucket = bench.manager("/pools/default/buckets/b").json();
@@ -417,7 +424,8 @@ fn s68_a_paused_bucket_closes_its_connections_and_comes_back() {
 #[test]
 fn a_restricted_user_has_no_more_than_was_given() {
     let mut bench = Bench::new();
-    bench.cluster.restrict_user("u", &["m"], false);
+    bench.cluster.set_bucket_access("u", Some(&["m"]));
+    bench.cluster.set_cluster_config_access("u", false);
     let conn = bench.data(NODE, false);
     let config = || Encode::request(Opcode::GET_CLUSTER_CONFIG, Opaque(0));
     assert_eq!(bench.ask(conn, config(), b"").0, Status::EACCESS);
@@ -427,7 +435,8 @@ fn a_restricted_user_has_no_more_than_was_given() {
     assert_eq!(got.json()["permissions"], json!(["cluster.bucket[b].settings!read"]));
     assert_eq!(bench.manager("/pools/default/b/m").status, 200);
     assert_eq!(bench.manager("/pools/default/nodeServices").status, 403);
-    bench.cluster.unrestrict_user("u");
+    bench.cluster.set_bucket_access("u", None);
+    bench.cluster.set_cluster_config_access("u", true);
     assert_eq!(bench.select(conn, "b"), Status::SUCCESS);
     assert_eq!(bench.ask(conn, config(), b"").0, Status::SUCCESS);
 }
@@ -451,4 +460,99 @@ fn what_comes_behind_the_request_for_a_stream_is_dropped() {
         bench.cluster.receive(conn, &[b'a'; 20_000], bench.now);
     }
     assert!(bench.cluster.wants_input(conn) && bench.take(conn).is_empty());
+}
+
+#[test]
+fn the_client_of_the_engine_reads_streams_and_places_keys_where_the_cluster_does() {
+    let mut bench = Bench::new();
+    let login = PasswordAuthenticator::new("u", "p").unwrap();
+    let request = Request {
+        method: Method::Get,
+        host: "node1.sim".into(),
+        port: 8091,
+        path: format!("/pools/default/bs/{}", path_segment("m")),
+        authorization: Authorization::from_authenticator(&Authenticator::Password(login)),
+        user_agent: "settee".into(),
+    };
+    let conn = bench.connect(Service::Mgmt);
+    let mut exchange = Exchange::new(&request);
+    bench.cluster.receive(conn, exchange.output(), bench.now);
+    exchange.consume(exchange.output().len());
+    let mut splitter = MessageSplitter::default();
+    let mut read = |bench: &mut Bench| {
+        exchange.receive(&bench.take(conn)).unwrap();
+        while let Some(event) = exchange.poll_event() {
+            match event {
+                HttpEvent::Head { status, server, .. } => {
+                    assert_eq!((status, server.as_deref()), (200, Some("Couchbase Server")));
+                }
+                HttpEvent::Body(piece) => splitter.push(&piece).unwrap(),
+                other => panic!("{other:?}"),
+            }
+        }
+        let text = splitter.next().unwrap();
+        assert_eq!(splitter.next(), None);
+        settee::map::parse(&text, "node1.sim").unwrap()
+    };
+    let agree = |bench: &Bench, map: &settee::map::ClusterMap| {
+        for key in (0..100).map(|i| format!("key-{i}")) {
+            let slot = map.ketama.as_ref().unwrap().slot(key.as_bytes()).unwrap();
+            assert_eq!(bench.cluster.active_node("m", key.as_bytes()), Some(NodeId(slot)), "{key}");
+        }
+    };
+    let map = read(&mut bench);
+    agree(&bench, &map);
+    bench.cluster.add_node(NodeAddress::new("node3.sim", 11210));
+    let newer = read(&mut bench);
+    assert!(newer.rev > map.rev);
+    agree(&bench, &newer);
+}
+
+/// The answer to a request over TLS.
+fn get_over_tls(bench: &mut Bench, identity: Option<&(String, String)>, more: &str) -> Got {
+    let wall = bench.cluster.unix();
+    let config = client_config(&bench.cluster.ca_pem(), identity, wall);
+    let mut tls = rustls::ClientConnection::new(config, "node1.sim".try_into().unwrap()).unwrap();
+    let conn = bench.cluster.connect(NODE, Listener::MGMT_TLS, bench.now).unwrap();
+    let request = format!("GET /pools/default/b/b HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+    tls.writer().write_all(request.as_bytes()).unwrap();
+    let mut plain = Vec::new();
+    loop {
+        let mut up = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut up).unwrap();
+        }
+        bench.cluster.receive(conn, &up, bench.now);
+        let down = bench.take(conn);
+        let mut rest = &down[..];
+        while !rest.is_empty() {
+            tls.read_tls(&mut rest).unwrap();
+            let ready = tls.process_new_packets().unwrap().plaintext_bytes_to_read();
+            let start = plain.len();
+            plain.resize(start + ready, 0);
+            tls.reader().read_exact(&mut plain[start..]).unwrap();
+        }
+        if up.is_empty() && down.is_empty() {
+            return answer(&plain).0;
+        }
+    }
+}
+
+#[test]
+fn tokens_and_certificates_count_over_tls() {
+    let mut bench = Bench::new();
+    let until = bench.cluster.unix() + Duration::from_secs(60);
+    bench.cluster.set_token("t", "u", Some(until));
+    let bearer = "Authorization: Bearer t\r\n";
+    assert_eq!(get_over_tls(&mut bench, None, bearer).status, 200);
+    assert_eq!(get_over_tls(&mut bench, None, "Authorization: Bearer x\r\n").status, 401);
+    assert_eq!(get_over_tls(&mut bench, None, &basic("u", "p")).status, 200);
+    assert_eq!(get_over_tls(&mut bench, None, "").status, 401);
+    assert_eq!(bench.get(Service::Mgmt, "/pools/default/b/b", bearer).status, 401, "in the clear");
+
+    bench.cluster.set_client_certificates(ClientCertificates::Enable);
+    let identity = bench.cluster.client_certificate("u");
+    assert_eq!(get_over_tls(&mut bench, Some(&identity), "").status, 200);
+    bench.now += Duration::from_secs(61);
+    assert_eq!(get_over_tls(&mut bench, None, bearer).status, 401, "out of date");
 }

@@ -69,7 +69,7 @@ impl Session {
                 self.authenticated()?;
                 let user = self.user.as_deref().unwrap_or_default();
                 let buckets = state.buckets.iter().filter(|b| !b.dropped).map(|b| b.name.as_str());
-                let names: Vec<&str> = buckets.filter(|name| state.may_use(user, name)).collect();
+                let names: Vec<&str> = buckets.filter(|name| state.users.may_use(user, name)).collect();
                 self.reply(frame, Status::SUCCESS, 0, 0, &[], names.join(" ").as_bytes());
                 Ok(())
             }
@@ -171,7 +171,7 @@ impl Session {
         };
         // Who authenticates anew keeps the bucket as far as the rights allow (`kv-protocol.md` 4.5).
         let bucket = self.bucket.and_then(|bucket| state.buckets.get(bucket));
-        if bucket.is_some_and(|bucket| !state.may_use(&user, &bucket.name)) {
+        if bucket.is_some_and(|bucket| !state.users.may_use(&user, &bucket.name)) {
             self.unbind();
         }
         self.user = Some(user);
@@ -198,17 +198,16 @@ impl Session {
     fn select_bucket(&mut self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
         only(frame, true, false)?;
         self.authenticated()?;
-        let found =
-            state.buckets.iter().position(|bucket| !bucket.dropped && bucket.name.as_bytes() == frame.key);
+        let user = self.user.as_deref().unwrap_or_default();
+        let found = state.buckets.iter().position(|bucket| {
+            !bucket.dropped && bucket.name.as_bytes() == frame.key && state.users.may_use(user, &bucket.name)
+        });
         // Selecting anything but an existing bucket leaves the connection without one.
         self.unbind();
         let Some(index) = found else {
             return Err(Failure::Explained(Status::EACCESS, "no such bucket, or no access to it".to_owned()));
         };
         let Some(bucket) = state.buckets.get(index) else { return Err(Status::KEY_ENOENT.into()) };
-        if !self.user.as_ref().is_some_and(|user| state.may_use(user, &bucket.name)) {
-            return Err(Failure::Explained(Status::EACCESS, "no such bucket, or no access to it".to_owned()));
-        }
         if let Some(hibernation) = &bucket.hibernation {
             return Err(Failure::Explained(hibernation.status, "the bucket is paused".to_owned()));
         }
@@ -243,17 +242,18 @@ impl Session {
             Some(known)
         };
         let bucket = self.bucket;
+        let found = bucket.and_then(|bucket| state.buckets.get(bucket));
+        // Maps of memcached buckets are given out over HTTP alone (D3).
+        if found.is_some_and(|bucket| bucket.kind == BucketKind::Memcached) {
+            return Err(Status::KEY_ENOENT.into());
+        }
         // Before 6.5 there is no map without a bucket (`connecting.md` 4.4).
         if bucket.is_none() && !self.posture.has_cluster_config() {
             return Err(Status::NO_BUCKET.into());
         }
-        match bucket.and_then(|bucket| state.buckets.get(bucket)) {
-            // Their maps are given out over HTTP alone (D3).
-            Some(bucket) if bucket.kind == BucketKind::Memcached => return Err(Status::KEY_ENOENT.into()),
-            None if !self.user.as_ref().is_some_and(|user| state.may_read_cluster(user)) => {
-                return Err(Failure::Explained(Status::EACCESS, "the cluster may not be read".to_owned()));
-            }
-            _ => {}
+        let user = self.user.as_deref().unwrap_or_default();
+        if bucket.is_none() && !state.users.may_see_cluster(user) {
+            return Err(Failure::Explained(Status::EACCESS, "no right to read the cluster's map".to_owned()));
         }
         let rendered = match bucket {
             Some(bucket) => state.bucket_config(bucket, self.node),

@@ -529,21 +529,22 @@ fn users_of_another_directory_can_only_use_plain() {
 fn buckets_and_the_clusters_map_can_be_out_of_a_users_reach() {
     let mut bench = Bench::new();
     bench.cluster.add_bucket("other");
-    bench.cluster.restrict_user("jane", &["other"], false);
+    bench.cluster.set_bucket_access("jane", Some(&["other"]));
+    bench.cluster.set_cluster_config_access("jane", false);
     let mut client = bench.hello();
     assert_eq!(bench.plain(&mut client, "jane", "pencil"), Status::SUCCESS);
     assert_eq!(bench.config_status(&mut client), Status::EACCESS);
     assert_eq!(bench.select(&mut client), Status::EACCESS);
     bench.send(&mut client, Encode::request(Opcode::LIST_BUCKETS, Opaque(1)), b"");
     assert_eq!(client.next().unwrap().1, b"other");
-    bench.cluster.restrict_user("jane", &["other", "travel"], false);
+    bench.cluster.set_bucket_access("jane", None);
     assert_eq!(bench.select(&mut client), Status::SUCCESS);
     assert_eq!(
         bench.config_status(&mut client),
         Status::SUCCESS,
         "the bucket's map is for whoever selected it"
     );
-    bench.cluster.restrict_user("jane", &[], false);
+    bench.cluster.set_bucket_access("jane", Some(&[]));
     assert_eq!(bench.plain(&mut client, "jane", "pencil"), Status::SUCCESS);
     assert_eq!(bench.config_status(&mut client), Status::EACCESS, "authenticating anew took the bucket away");
 }
