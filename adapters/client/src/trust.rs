@@ -202,7 +202,8 @@ fn native_store() -> PlatformStore {
     store
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests {
     use super::*;
 
