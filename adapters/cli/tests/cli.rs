@@ -443,3 +443,26 @@ fn nothing_is_coloured_when_piped() {
         assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{arguments:?}");
     }
 }
+
+#[test]
+fn metadata_tells_the_published_keys_as_text_and_as_json() {
+    let text = run(&["metadata"]);
+    assert_eq!(code(&text), 0);
+    let expected = format!("'version': '{}'", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stdout(&text).lines().next(), Some(expected.as_str()));
+    assert!(stdout(&text).contains("'openssl_default_cert_file_env': 'SSL_CERT_FILE'"), "{}", stdout(&text));
+    assert!(!stdout(&text).contains("mozilla"), "{}", stdout(&text));
+
+    let detailed = run(&["metadata", "--detailed", "--json"]);
+    let facts = &lines(&detailed)[0];
+    assert_eq!(facts["mozilla_ca_bundle_embedded"], json!(true));
+    assert!(facts["mozilla_ca_bundle_size"].is_u64());
+    assert_eq!(facts["tls_backend"], json!("rustls"));
+    assert_eq!(facts["adapters"], json!(["tokio"]));
+}
+
+#[test]
+fn metadata_tells_no_default_bundle_while_a_variable_names_one() {
+    let output = settee().args(["metadata", "--json"]).env("SSL_CERT_FILE", "/nowhere").output().unwrap();
+    assert_eq!(lines(&output)[0]["openssl_default_cert_file"], json!(""), "the default cannot be told then");
+}

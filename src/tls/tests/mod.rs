@@ -22,8 +22,8 @@ const CAPELLA_SHA256: &str = "d0937e9c934b2dab94ed7a4b91c548e79eecca992b27ab6d26
 fn tls_8_the_capella_root_is_the_documented_one() {
     let root = capella_root();
     assert_eq!(root.sha256, CAPELLA_SHA256);
-    assert_eq!(calendar::Utc(root.not_before).to_string(), "2019-12-06 22:12:59 UTC");
-    assert_eq!(root.not_after_text(), "2029-12-06 23:12:59 UTC");
+    assert_eq!(utc(root.not_before), "2019-12-06 22:12:59 UTC");
+    assert_eq!(utc(root.not_after), "2029-12-06 23:12:59 UTC");
     let der = capella::der();
     assert_eq!(der.len(), 793);
     let facts = CertificateFacts::read(&der).unwrap();
