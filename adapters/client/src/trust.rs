@@ -171,7 +171,7 @@ fn add(store: &mut PlatformStore, seen: &mut BTreeSet<Vec<u8>>, path: &Path, tex
     any
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // A pipe or a device would be read for ever.
     let about = fs::metadata(path)?;
     if !about.is_file() {
