@@ -20,6 +20,7 @@ mod collections;
 mod config;
 mod dial;
 mod ending;
+mod farewell;
 mod fetch;
 mod hunt;
 mod io;
@@ -122,10 +123,15 @@ pub enum WakeReason {
     ShutDown,
 }
 
+/// So long may the end of TLS sessions take.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 #[derive(Clone, Copy, Debug)]
 enum Closing {
     /// Until all operations have ended, at the latest then.
     Draining(Instant),
+    /// Until every TLS session has said that it ends, at the latest then.
+    Farewell(Instant),
     Done,
 }
 
@@ -296,8 +302,10 @@ impl Engine {
     /// Takes one input. It never fails; what is wrong with a peer comes as errors of operations.
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         self.advance(now);
-        if self.is_closed() {
-            return;
+        match self.closing {
+            Some(Closing::Done) => return,
+            Some(Closing::Farewell(_)) => return self.on_farewell_input(&input),
+            _ => {}
         }
         match &input {
             Input::LookedUp { lookup, answer } => self.on_looked_up(*lookup, *answer),
@@ -322,7 +330,7 @@ impl Engine {
         self.closing = match self.closing {
             None => Some(Closing::Draining(until)),
             Some(Closing::Draining(at)) => Some(Closing::Draining(at.min(until))),
-            Some(Closing::Done) => Some(Closing::Done),
+            done => done,
         };
     }
 
@@ -427,7 +435,7 @@ impl Engine {
             consider(self.tracker_due(scope), WakeReason::Map);
             consider(self.hunt_due(scope), WakeReason::Bootstrap);
         }
-        if let Some(Closing::Draining(until)) = self.closing {
+        if let Some(Closing::Draining(until) | Closing::Farewell(until)) = self.closing {
             consider(Some(until), WakeReason::ShutDown);
         }
         earliest_of
@@ -436,6 +444,10 @@ impl Engine {
     /// Does what is due.
     fn run_due(&mut self) {
         let now = self.now;
+        if matches!(self.closing, Some(Closing::Farewell(_))) {
+            self.run_farewell();
+            return;
+        }
         if !self.started && self.closing.is_none() {
             self.started = true;
             self.ask_srv_first();
@@ -496,13 +508,14 @@ impl Engine {
         for scope in self.scope_ids() {
             self.scope_mut(scope).hunt = None;
         }
-        // Nothing of the network is reported any more; what was announced before stays in order. No hunt begins where
-        // the last connection of a scope goes.
-        self.closing = Some(Closing::Done);
+        self.closing = Some(Closing::Farewell(self.after(FAREWELL)));
+        self.forget_srv();
         for index in self.link_indexes() {
-            self.remove_link(index);
+            if !self.say_farewell(index) {
+                self.remove_link(index);
+            }
         }
-        self.outputs.push_back(Output::Event(Event::Closed));
+        self.run_farewell();
     }
 }
 
