@@ -7,6 +7,8 @@ mod load;
 mod operations;
 mod peer;
 mod refusals;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod secure;
 mod sockets;
 
 use std::time::Duration;
