@@ -41,7 +41,7 @@ impl Links {
                             stream.set_nonblocking(true)?;
                             stream.set_nodelay(dial.nodelay)?;
                             self.0.insert(dial.conn, stream);
-                            Input::Connected { conn: dial.conn }
+                            Input::Connected { conn: dial.conn, local: None }
                         }
                         Err(error) => Input::Lost { conn: dial.conn, why: LinkError::from(&error) },
                     };

@@ -11,7 +11,7 @@ use settee::engine::{
 };
 use settee::error::OpError;
 use settee::options::Options;
-use settee_sim::{Cluster, NodeAddress, NodeId, Settings};
+use settee_sim::{Cluster, Listener, NodeAddress, NodeId, Settings};
 
 use crate::measured;
 
@@ -132,9 +132,9 @@ impl Rig {
     fn exchange(&mut self, count: bool) -> bool {
         let mut busy = false;
         for conn in std::mem::take(&mut self.dials) {
-            let link = self.cluster.connect(NodeId(0), self.now).expect("the node is up");
+            let link = self.cluster.connect(NodeId(0), Listener::KV, self.now).expect("the node is up");
             self.links.push((conn, link));
-            self.engine.handle_input(Input::Connected { conn }, self.now);
+            self.engine.handle_input(Input::Connected { conn, local: None }, self.now);
             self.poll();
             busy = true;
         }

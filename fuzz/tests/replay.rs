@@ -57,6 +57,11 @@ fn scram() {
 }
 
 #[test]
+fn http() {
+    replay("http", settee_fuzz::http);
+}
+
+#[test]
 fn engine() {
     replay("engine", settee_fuzz::engine);
 }
@@ -64,4 +69,9 @@ fn engine() {
 #[test]
 fn tls_plain_bytes() {
     replay("tls_plain_bytes", settee_fuzz::tls_plain_bytes);
+}
+
+#[test]
+fn dns() {
+    replay("dns", settee_fuzz::dns);
 }

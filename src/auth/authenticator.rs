@@ -6,6 +6,7 @@ use std::sync::{Arc, Weak};
 use zeroize::Zeroizing;
 
 use super::{AuthError, Mechanism, payload};
+use crate::tls::Identity;
 
 /// Longest user name that servers accept, in bytes.
 const MAX_USERNAME: usize = 128;
@@ -18,6 +19,8 @@ pub enum Authenticator {
     Password(PasswordAuthenticator),
     /// A bearer token (JWT); needs TLS and server 8.1 or later (`AUTH-8`).
     Bearer(BearerAuthenticator),
+    /// A client certificate: TLS proves who it is, and no SASL follows (`AUTH-5`).
+    Certificate(CertificateAuthenticator),
 }
 
 /// A user name and a password. `Debug` shows neither.
@@ -112,6 +115,28 @@ impl BearerAuthenticator {
 impl fmt::Debug for BearerAuthenticator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("BearerAuthenticator").finish_non_exhaustive()
+    }
+}
+
+/// A client certificate with its private key. `Debug` shows neither.
+#[derive(Clone, Debug)]
+pub struct CertificateAuthenticator(Option<Identity>);
+
+impl CertificateAuthenticator {
+    /// A chain, the client's certificate first, and its key, both as PEM. Whether they are sound and belong together is
+    /// found out at connect (`AUTH-6`).
+    pub const fn new(identity: Identity) -> Self {
+        Self(Some(identity))
+    }
+
+    /// The certificate that the settings `certificate_path` and `key_path` name.
+    pub const fn from_options() -> Self {
+        Self(None)
+    }
+
+    /// The certificate and its key, unless the settings name them.
+    pub const fn identity(&self) -> Option<&Identity> {
+        self.0.as_ref()
     }
 }
 

@@ -80,6 +80,9 @@ impl Negotiation {
             (Authenticator::Bearer(_), false) => {
                 return Err(AuthError::InvalidArgument("a bearer token needs TLS (`couchbases://`)"));
             }
+            (Authenticator::Certificate(_), _) => {
+                return Err(AuthError::InvalidArgument("a client certificate needs no SASL"));
+            }
         };
         let allowed_or_default = allowed.unwrap_or(by_default);
         let candidates: Vec<_> =

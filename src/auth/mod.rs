@@ -23,7 +23,9 @@ mod scram;
 #[cfg(test)]
 mod vectors;
 
-pub use authenticator::{Authenticator, BearerAuthenticator, PasswordAuthenticator};
+pub use authenticator::{
+    Authenticator, BearerAuthenticator, CertificateAuthenticator, PasswordAuthenticator,
+};
 pub use cache::SaltCache;
 pub use choice::{Negotiation, Next};
 pub use error::{AuthError, ScramFault};

@@ -184,6 +184,13 @@ impl Handshake {
     pub(super) fn begin<T>(&mut self, events: &mut VecDeque<ConnEvent<T>>) {
         self.stage = Stage::Hello;
         let settings = &self.settings;
+        if matches!(settings.authenticator, Authenticator::Certificate(_)) {
+            // TLS has said who this is; the server refuses SASL from here on (AUTH-5).
+            self.authenticated = true;
+            self.to_send.extend([Step::Hello, Step::ErrorMap]);
+            self.push_bucket_steps();
+            return;
+        }
         let negotiation = Negotiation::new(
             &settings.authenticator,
             settings.tls,
@@ -411,6 +418,16 @@ impl Handshake {
             Status::NOT_SUPPORTED if self.select_refused == 0 => {
                 self.select_refused = 1;
                 self.round = self.round.wrapping_add(1);
+                self.push_bucket_steps();
+            }
+            // A bucket of a type without collections: the connection does without them (`kv-protocol.md` 7.4).
+            Status::NOT_SUPPORTED
+                if self.select_refused == 1 && self.features.contains(Feature::COLLECTIONS) =>
+            {
+                self.select_refused = 2;
+                self.settings.features.remove(Feature::COLLECTIONS);
+                self.round = self.round.wrapping_add(1);
+                self.to_send.push_back(Step::Hello);
                 self.push_bucket_steps();
             }
             _ => {

@@ -44,6 +44,13 @@ impl Host {
         }
     }
 
+    /// The host that an SRV record names, without the trailing dot; `None` if it is none.
+    pub(super) fn from_target(target: &str) -> Option<Self> {
+        let name = target.strip_suffix('.').unwrap_or(target);
+        let source = Source::new(name);
+        read_unbracketed(&source, source.whole()).ok().map(|read| read.host)
+    }
+
     /// Whether it is a name that an SRV look-up makes sense for: no address, not `localhost` (spec 1.6).
     pub(super) fn may_have_srv(&self) -> bool {
         let Self::Name(_) = self else { return false };

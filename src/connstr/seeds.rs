@@ -27,6 +27,14 @@ impl Seed {
         let (kv, mgmt) = default_ports(tls);
         Self { host, kv: Some(kv), mgmt: Some(mgmt) }
     }
+
+    /// A seed from the target of an SRV record, whose port is the key-value one (spec 1.6). The manager is assumed at
+    /// its default port only where the key-value service is at its own. `None` if the target is no host name.
+    pub fn from_srv(target: &str, port: u16, tls: bool) -> Option<Self> {
+        let host = Host::from_target(target)?;
+        let (kv, mgmt) = default_ports(tls);
+        Some(Self { host, kv: Some(port), mgmt: (port == kv).then_some(mgmt) })
+    }
 }
 
 /// The default ports of a security mode: key-value, manager.

@@ -1,10 +1,15 @@
 //! What an engine is built from.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
+use super::security::Security;
 use crate::auth::{Authenticator, Mechanism};
-use crate::connstr::{self, ConnectionString, Seed, Warning};
-use crate::options::{self, CompressionMode, OptionError, Options};
+use crate::connstr::{self, ConnectionString, Seed, Warning, WarningKind};
+use crate::dns::ResolverConfig;
+use crate::options::{self, BootstrapOn, CompressionMode, OptionError, Options};
+use crate::tls::{self, Note, PlatformStore, TlsProfile, TrustSource};
 use crate::wire::{Feature, FeatureSet, datatype::CompressionRule};
 
 /// Most bytes of a HELLO key (`connecting.md` 4.2).
@@ -34,7 +39,18 @@ pub struct EngineConfig {
     pub window: usize,
     /// Whether the steps of a handshake are sent before the answers to earlier ones have come (BOOT-7).
     pub pipelined: bool,
+    /// Facts for the log that are no warnings, such as the reading of `certpath` (OPT-11).
+    pub notes: Vec<String>,
+    /// The time since 1970 when the engine is built; moved on by the clock readings that it is given.
+    pub unix_time: Duration,
     pub(super) mechanisms: Option<Vec<Mechanism>>,
+    pub(super) profile: Option<TlsProfile>,
+    pub(super) tls_notes: Vec<Note>,
+    pub(super) resolver: Option<ResolverConfig>,
+    /// The name whose SRV record is asked for.
+    pub(super) srv_query: Option<String>,
+    /// A seed is a Capella host (TLS-9).
+    pub(super) capella: bool,
 }
 
 /// Why no engine can be built.
@@ -55,13 +71,42 @@ pub enum ConfigError {
         /// What to do.
         hint: &'static str,
     },
+    /// Certificates or keys.
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
+    /// A file that a setting names cannot be read.
+    #[error("the file {path} cannot be read: {reason}")]
+    File {
+        /// Which file.
+        path: String,
+        /// Why.
+        reason: String,
+    },
     /// Credentials and settings do not fit together.
     #[error("InvalidArgument: {0}")]
     InvalidArgument(String),
 }
 
+/// What an engine cannot find out by itself: files, the platform's certificates and name servers, the wall clock.
+/// Adapters read it; [`EngineConfig::new`] does without.
+pub struct Surroundings<'a> {
+    /// Reads a file that a setting names; the text of an error says why it could not.
+    pub files: &'a mut dyn FnMut(&str) -> Result<Vec<u8>, String>,
+    /// The platform's certificates (TLS-4); asked for only where they count.
+    pub platform: &'a mut dyn FnMut() -> PlatformStore,
+    /// Whom to trust; empty: what the settings say, by default platform, Capella and Mozilla.
+    pub trust: Vec<TrustSource>,
+    /// The name servers to ask for SRV records; `None`: there are none, and no record is asked for.
+    pub resolver: Option<ResolverConfig>,
+    /// The time since 1970, by which certificates are judged.
+    pub unix_time: Duration,
+}
+
 impl EngineConfig {
     /// The configuration for a connection string, typed settings and credentials; the string beats the settings (OPT-2).
+    ///
+    /// Files cannot be read and SRV records not be asked for this way, and certificates are judged by the time zero:
+    /// for TLS use [`EngineConfig::with`].
     ///
     /// # Errors
     /// [`ConfigError`]: settings that cannot be, and what this build cannot do.
@@ -70,37 +115,83 @@ impl EngineConfig {
         options: Options,
         authenticator: Authenticator,
     ) -> Result<Self, ConfigError> {
-        let resolved = options::resolve(connstr, options)?;
-        if resolved.tls {
-            return Err(ConfigError::FeatureNotAvailable {
-                feature: "tls",
-                hint: "this build has no TLS; use couchbase:// on a trusted network",
-            });
-        }
-        if matches!(authenticator, Authenticator::Bearer(_)) {
-            return Err(ConfigError::InvalidArgument(
-                "a token is sent over TLS only: use couchbases:// in a build with TLS".into(),
+        let surroundings = Surroundings {
+            files: &mut |_| Err("this program hands in no files".to_owned()),
+            platform: &mut PlatformStore::default,
+            trust: Vec::new(),
+            resolver: None,
+            unix_time: Duration::ZERO,
+        };
+        Self::with(connstr, options, authenticator, surroundings)
+    }
+
+    /// As [`EngineConfig::new`], with what only the program around the engine can know.
+    ///
+    /// # Errors
+    /// [`ConfigError`]: settings that cannot be, what this build cannot do, certificates that cannot be read.
+    pub fn with(
+        connstr: &ConnectionString,
+        options: Options,
+        authenticator: Authenticator,
+        surroundings: Surroundings<'_>,
+    ) -> Result<Self, ConfigError> {
+        let mut resolved = options::resolve(connstr, options)?;
+        let mechanisms = mechanisms(&resolved.options)?;
+        let capella = connstr.seeds.iter().any(|seed| tls::is_capella_host(&seed.host.to_string()));
+        let (unix_time, resolver) = (surroundings.unix_time, surroundings.resolver.clone());
+        let security = Security { tls: resolved.tls, capella };
+        let (authenticator, secured) = security.agree(&resolved.options, authenticator, surroundings)?;
+        if capella && !resolved.tls {
+            resolved.warnings.push(Warning::new(
+                WarningKind::InsecureSetting,
+                "couchbase://",
+                "a Capella cluster takes connections with TLS only: use couchbases://",
             ));
         }
-        let mechanisms = mechanisms(&resolved.options)?;
-        if resolved.seeds.iter().all(|seed| seed.kv.is_none()) {
-            return Err(ConfigError::FeatureNotAvailable {
-                feature: "bootstrap over HTTP",
-                hint: "every node names a manager port only; give a key-value port, 11210 by default",
-            });
+        if resolved.options.bootstrap_on == BootstrapOn::Cccp
+            && resolved.seeds.iter().all(|seed| seed.kv.is_none())
+        {
+            return Err(ConfigError::InvalidArgument(
+                "every node names a manager port only, and bootstrap_on=cccp rules it out; give a key-value port, 11210 by default".into(),
+            ));
         }
+        let (profile, notes) = secured.map_or((None, Vec::new()), |(profile, notes)| (Some(profile), notes));
         Ok(Self {
             seeds: resolved.seeds,
             default_bucket: resolved.bucket,
             options: resolved.options,
             authenticator,
             warnings: resolved.warnings,
+            notes: resolved.notes,
             platform: String::new(),
             max_operations: 65_536,
             window: 16_384,
             pipelined: true,
             mechanisms,
+            profile,
+            tls_notes: notes,
+            unix_time,
+            srv_query: resolved.srv_query.filter(|_| resolver.is_some()),
+            resolver,
+            capella,
         })
+    }
+
+    /// Whether connections use TLS.
+    pub const fn tls(&self) -> bool {
+        self.profile.is_some()
+    }
+
+    /// Trust and client identity of the connections.
+    pub const fn tls_profile(&self) -> Option<&TlsProfile> {
+        self.profile.as_ref()
+    }
+
+    /// How the client names itself: program, version, platform, the user's addition (RFC 0035).
+    pub(super) fn agent(&self, instance: &str) -> String {
+        let extra = self.options.user_agent_extra.as_deref().unwrap_or_default();
+        let agent = format!("settee/{} {} {extra}", env!("CARGO_PKG_VERSION"), self.platform);
+        format!("{} {instance}", agent.trim_end())
     }
 
     /// The features that each connection asks for (`kv-protocol.md` 2.7).
@@ -131,7 +222,10 @@ impl EngineConfig {
             (options.tcp_nodelay, Feature::TCP_NODELAY),
             (options.enable_mutation_tokens, Feature::MUTATION_SEQNO),
             (options.enable_compression, Feature::SNAPPY),
-            (options.enable_compression, Feature::SNAPPY_EVERYWHERE),
+            (
+                options.enable_compression && options.compression_mode != CompressionMode::DeflateOnly,
+                Feature::SNAPPY_EVERYWHERE,
+            ),
             (options.enable_unordered_execution, Feature::UNORDERED_EXECUTION),
             (options.enable_server_durations, Feature::TRACING),
             (options.enable_collections, Feature::COLLECTIONS),
@@ -144,14 +238,21 @@ impl EngineConfig {
         features
     }
 
-    /// When values are sent compressed; `None`: never.
+    /// When values are sent compressed, where the server has granted it; `None`: never (OPT-14).
     pub(super) fn compression(&self) -> Option<CompressionRule> {
         let options = &self.options;
-        let deflate = options.enable_compression && options.compression_mode != CompressionMode::InflateOnly;
-        deflate.then_some(CompressionRule {
-            min_size: options.compression_min_size,
-            max_ratio: options.compression_min_ratio,
-        })
+        if !options.enable_compression {
+            return None;
+        }
+        match options.compression_mode {
+            CompressionMode::InflateOnly => None,
+            // All that shrinks by a byte or more.
+            CompressionMode::Force => Some(CompressionRule { min_size: 1, max_ratio: 1.0 - f64::EPSILON }),
+            CompressionMode::Both | CompressionMode::DeflateOnly => Some(CompressionRule {
+                min_size: options.compression_min_size,
+                max_ratio: options.compression_min_ratio,
+            }),
+        }
     }
 
     /// The key of HELLO: `{"a": "agent", "i": "instance/connection"}`, valid JSON of at most 250 bytes

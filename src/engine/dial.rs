@@ -1,6 +1,8 @@
 //! From a host name to a connection: look-up, the race of its addresses, what a connection introduces itself with (BOOT-13).
 
-use super::link::{Failure, Phase, Role};
+use super::link::{App, Failure, Phase, Role};
+use super::scope::ScopeId;
+use super::secure::Secure;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -16,12 +18,17 @@ const ADDRESS_STAGGER: Duration = Duration::from_millis(250);
 
 impl Engine {
     pub(super) fn dial(&mut self, index: u32) {
-        let (now, deadline) = (self.now, self.after(self.config.options.kv_connect_timeout));
+        let options = &self.config.options;
+        let over_http = self.link(index).is_some_and(|link| link.errand.is_some());
+        let timeout =
+            options.http_connect_timeout.filter(|_| over_http).unwrap_or(options.kv_connect_timeout);
+        let (now, deadline) = (self.now, self.after(timeout));
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
         link.started = now;
         link.deadline = deadline;
         link.bucket_refused = None;
         link.address = None;
+        link.local = None;
         let endpoint = link.endpoint.clone();
         // A zone identifier belongs to the address that the resolver returns, so such a literal is looked up.
         if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
@@ -91,7 +98,7 @@ impl Engine {
                 address,
                 nodelay: options.tcp_nodelay,
                 keepalive: options.enable_tcp_keep_alive.then_some(options.tcp_keep_alive_interval),
-                user_timeout: None,
+                user_timeout: Some(options.tcp_user_timeout).filter(|timeout| !timeout.is_zero()),
             }));
         }
         self.arm(index);
@@ -115,7 +122,7 @@ impl Engine {
         self.fail_link(index, Failure { stage: Stage::Resolve, kind: ErrorKind::UnambiguousTimeout, text });
     }
 
-    pub(super) fn on_connected(&mut self, index: u32, conn: ConnId) {
+    pub(super) fn on_connected(&mut self, index: u32, conn: ConnId, local: Option<SocketAddr>) {
         let Some(link) = self.link_mut(index) else { return };
         let Phase::Dialing { attempts, .. } = &mut link.phase else { return };
         let others = std::mem::take(attempts);
@@ -125,15 +132,35 @@ impl Engine {
                 self.hang_up(other);
             }
         }
-        let settings = self.settings(index);
+        debug!(%conn, "connected");
         let now = self.now;
+        self.tell_tls_the_time();
+        let host = self.link(index).map(|link| link.endpoint.host.clone()).unwrap_or_default();
+        let tls = match self.tls.as_ref().map(|profile| Secure::new(profile, &host)).transpose() {
+            Ok(tls) => tls.map(Box::new),
+            Err(failure) => {
+                self.hang_up(conn);
+                self.fail_tls(index, &failure);
+                return;
+            }
+        };
+        let open = tls.is_none();
+        let app = match self.fetch(index) {
+            Some(fetch) => App::Http(Box::new(fetch)),
+            None => {
+                let mut connection = Box::new(Connection::new(self.settings(index), now));
+                // Behind TLS it begins with the end of that handshake.
+                if open {
+                    connection.connected(now);
+                }
+                App::Kv(connection)
+            }
+        };
         if let Some(link) = self.link_mut(index) {
-            let mut connection = Box::new(Connection::new(settings, now));
-            connection.connected(now);
-            link.phase = Phase::Live { conn, connection };
+            link.phase = Phase::Live { conn, tls, app };
+            link.local = local;
             link.transmit_announced = false;
         }
-        debug!(%conn, "connected");
         self.work_link(index);
     }
 
@@ -150,13 +177,15 @@ impl Engine {
         let known_config = map.filter(|_| is_member).and_then(|map| map.rev.known_version());
         // While the scope has no map every connection asks; later ones ask for a newer one, and where a version
         // cannot be named they leave it to the tracker (R-BOOT-6).
-        let fetch_config = map.is_none() || !is_member || known_config.is_some();
+        let scope = bucket.map_or(ScopeId::Cluster, ScopeId::Bucket);
+        let fetch_config =
+            !self.is_over_http(scope) && (map.is_none() || !is_member || known_config.is_some());
         let options = &self.config.options;
         Settings {
             hello_key: self.config.hello_key(&self.instance_id, &connection_id),
             features: self.config.features(),
             authenticator: self.config.authenticator.clone(),
-            tls: false,
+            tls: self.tls.is_some(),
             mechanisms: self.config.mechanisms.clone(),
             remembered: self.remembered,
             nonces,

@@ -1,6 +1,7 @@
 //! How links fail and go, and what becomes of what was asked on them (`kv-protocol.md` 8.3, BOOT-25).
 
-use super::link::{Failure, Phase, Role};
+use super::fetch::{Errand, Want};
+use super::link::{App, Failure, Phase, Role};
 use std::time::Duration;
 
 use super::scope::ScopeId;
@@ -26,6 +27,9 @@ pub(super) struct Left {
 impl Engine {
     pub(super) fn on_lost(&mut self, index: u32, conn: ConnId, why: LinkError) {
         self.conns.close(conn);
+        if why == LinkError::Closed && self.on_http_closed(index) {
+            return;
+        }
         let Some(link) = self.link_mut(index) else { return };
         match &mut link.phase {
             Phase::Dialing { attempts, rest, .. } => {
@@ -42,16 +46,20 @@ impl Engine {
                     );
                 }
             }
-            Phase::Live { connection, .. } => {
-                let stage = connection.stage();
+            Phase::Live { .. } => {
+                let stage = link.stage();
                 debug!(%conn, %why, "connection lost");
                 let mut text = why.to_string();
-                if connection.is_unexplained() {
+                if let (Stage::Tls, Phase::Live { tls: Some(tls), .. }) = (stage, &link.phase) {
+                    if let Some(cut) = tls.session.cut() {
+                        text = format!("{text}: {cut}");
+                    }
+                } else if link.connection().is_some_and(Connection::is_unexplained) {
                     text.push_str(": probable lack of privilege, which a node without XERROR reports so");
                 }
                 self.fail_link(index, Failure { stage, kind: ErrorKind::UnambiguousTimeout, text });
             }
-            Phase::Waiting { .. } | Phase::Resolving { .. } => {}
+            Phase::Waiting { .. } | Phase::Resolving { .. } | Phase::Asleep => {}
         }
     }
 
@@ -176,6 +184,21 @@ impl Engine {
                 self.remove_link(index);
                 self.want_cluster_link();
             }
+            Role::Stream => {
+                let bucket = self.link(index).and_then(|link| link.bucket);
+                self.remove_link(index);
+                if let Some(bucket) = bucket {
+                    self.on_stream_lost(bucket);
+                }
+            }
+            Role::Errand => {
+                let errand =
+                    self.link(index).and_then(|link| Some((link.errand.clone()?, link.endpoint.clone())));
+                self.remove_link(index);
+                if let Some((Errand { want: Want::Answer(number), .. }, endpoint)) = errand {
+                    self.on_web_answer(number, &endpoint, Err(failure));
+                }
+            }
         }
         if let Some(bucket) = self.link(index).and_then(|link| link.bucket) {
             self.suspect_map(ScopeId::Bucket(bucket));
@@ -261,16 +284,18 @@ impl Engine {
         let Some(link) = self.link_mut(index) else { return left };
         link.transmit_announced = false;
         match std::mem::replace(&mut link.phase, Phase::Waiting { until: now }) {
-            Phase::Waiting { .. } => {}
+            Phase::Waiting { .. } | Phase::Asleep => {}
             Phase::Resolving { lookup } => {
                 self.lookups.remove(&lookup);
+                self.outputs.push_back(Output::CancelLookup(lookup));
             }
             Phase::Dialing { attempts, .. } => {
                 for (conn, _) in attempts {
                     self.hang_up(conn);
                 }
             }
-            Phase::Live { conn, mut connection } => {
+            Phase::Live { conn, app: App::Http(_), .. } => self.hang_up(conn),
+            Phase::Live { conn, app: App::Kv(mut connection), .. } => {
                 self.hang_up(conn);
                 // An answer that came completes its operation, whatever came behind it (`kv-protocol.md` 8.3).
                 while let Some(event) = connection.poll_event() {

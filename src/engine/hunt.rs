@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use super::link::{Failure, Link, Phase, Role};
-use super::report::{AttemptReport, BootstrapReport};
+use super::report::AttemptReport;
 use super::scope::ScopeId;
 use super::{Engine, Stage};
+use crate::connstr::Seed;
 use crate::error::ErrorKind;
 use crate::map::{Endpoint, Service};
+use crate::options::BootstrapOn;
 use crate::trace::{debug, info};
 
 /// Without a map for so long, the next seed is tried as well (BOOT-12).
@@ -22,61 +24,57 @@ const ROUND_PAUSE_MAX: Duration = Duration::from_secs(4);
 /// Between rounds where a bucket was refused (`connecting.md` 4.5).
 const BUCKET_PAUSE_MAX: Duration = Duration::from_secs(10);
 /// A report lists so many attempts (BOOT-16).
-const REPORT_MAX: usize = 32;
+pub(super) const REPORT_MAX: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct Hunt {
-    started: Instant,
-    targets: Vec<Target>,
+    pub(super) started: Instant,
+    pub(super) targets: Vec<Target>,
     /// The next target of this round.
-    next: usize,
-    next_at: Instant,
-    running: Vec<u32>,
+    pub(super) next: usize,
+    pub(super) next_at: Instant,
+    pub(super) running: Vec<u32>,
     /// The round is over; the next begins at `next_at`.
-    pausing: bool,
-    pause: Duration,
+    pub(super) pausing: bool,
+    pub(super) pause: Duration,
     /// Given up for good: credentials that the cluster refuses do not get better (BOOT-14).
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 #[derive(Debug)]
-struct Target {
-    endpoint: Endpoint,
-    last: Option<AttemptReport>,
-    /// In this round.
-    refused_credentials: bool,
+pub(super) struct Target {
+    pub(super) endpoint: Endpoint,
+    /// Whether the map is asked for over HTTP.
+    over_http: bool,
+    pub(super) last: Option<AttemptReport>,
+    round: Round,
+}
+
+/// What a target did in this round.
+#[derive(Clone, Copy, Debug, Default)]
+struct Round {
+    /// Credentials were refused, or its certificate: that does not get better by itself.
+    refused: bool,
     refused_bucket: bool,
+    /// Nobody could be reached there.
+    unreachable: bool,
+    /// It serves the bucket and has no map of it to give.
+    mapless: bool,
 }
 
 impl Target {
-    const fn new(endpoint: Endpoint) -> Self {
-        Self { endpoint, last: None, refused_credentials: false, refused_bucket: false }
+    fn new(endpoint: Endpoint, over_http: bool) -> Self {
+        Self { endpoint, over_http, last: None, round: Round::default() }
     }
 }
 
 impl Engine {
     /// Begins to look for a scope's first map; an idle connection is taken over for a bucket (`connecting.md` 4.4).
     pub(super) fn start_hunt(&mut self, scope: ScopeId) {
-        if self.closing.is_some() {
+        if self.closing.is_some() || !self.seeds_are_known() {
             return;
         }
-        let mut targets: Vec<Target> = self.known_nodes().into_iter().map(Target::new).collect();
-        let is_member_known = !targets.is_empty();
-        let mut seeds: Vec<Target> = self
-            .config
-            .seeds
-            .iter()
-            .filter_map(|seed| Some(Target::new(Endpoint::new(seed.host.to_string(), seed.kv?))))
-            .collect();
-        if !self.config.options.preserve_bootstrap_nodes_order {
-            self.entropy.shuffle(&mut seeds);
-            self.entropy.shuffle(&mut targets);
-        }
-        // Where the nodes are known the seeds are the last resort (BOOT-15).
-        let dark = self.scope(scope).map.is_some();
-        if !is_member_known || dark {
-            targets.extend(seeds);
-        }
+        let targets = self.targets(scope);
         let now = self.now;
         let mut hunt = Hunt {
             started: now,
@@ -89,15 +87,17 @@ impl Engine {
             stopped: false,
         };
         if let ScopeId::Bucket(bucket) = scope
+            && !self.is_over_http(scope)
             && let Some(index) = self.idle_link()
             && self.link(index).and_then(|link| link.connection()).is_some_and(|c| c.is_free())
         {
             let name = self.buckets[bucket as usize].name.clone();
             let Some(link) = self.link_mut(index) else { return };
             let endpoint = link.endpoint.clone();
-            let target = hunt.targets.iter().position(|target| target.endpoint.same_place(&endpoint));
+            let same = |target: &Target| !target.over_http && target.endpoint.same_place(&endpoint);
+            let target = hunt.targets.iter().position(same);
             let target = target.unwrap_or_else(|| {
-                hunt.targets.push(Target::new(endpoint));
+                hunt.targets.push(Target::new(endpoint, false));
                 hunt.targets.len() - 1
             });
             // Its turn comes first; the others follow if it brings nothing.
@@ -122,11 +122,65 @@ impl Engine {
         self.hunt_tick(scope);
     }
 
+    /// Where a map is looked for: over the key-value protocol first, over HTTP where that brings nothing.
+    fn targets(&mut self, scope: ScopeId) -> Vec<Target> {
+        // Where the nodes are known the seeds are the last resort (BOOT-15).
+        let forced = self.scope(scope).forced;
+        let known = if forced { Vec::new() } else { self.known_nodes() };
+        let managers = if forced { Vec::new() } else { self.managers() };
+        let with_seeds = self.scope(scope).map.is_some() || known.is_empty();
+        let seeds = if with_seeds { self.seeds().to_vec() } else { Vec::new() };
+        let at = |seed: &Seed, port: Option<u16>| Some(Endpoint::new(seed.host.to_string(), port?));
+        let kv_seeds = seeds.iter().filter_map(|seed| at(seed, seed.kv));
+        let mgmt_seeds = seeds.iter().filter_map(|seed| at(seed, seed.mgmt));
+        let source = self.config.options.bootstrap_on;
+        let memcached = self.is_over_http(scope);
+        let mut targets = Vec::new();
+        for (over_http, nodes, seeds) in
+            [(false, known, kv_seeds.collect::<Vec<_>>()), (true, managers, mgmt_seeds.collect::<Vec<_>>())]
+        {
+            if (over_http && source == BootstrapOn::Cccp) || (!over_http && memcached) {
+                continue;
+            }
+            for endpoints in [nodes, seeds] {
+                let mut group: Vec<Target> =
+                    endpoints.into_iter().map(|endpoint| Target::new(endpoint, over_http)).collect();
+                if !self.config.options.preserve_bootstrap_nodes_order {
+                    self.entropy.shuffle(&mut group);
+                }
+                targets.extend(group);
+            }
+        }
+        targets
+    }
+
     /// The key-value endpoints of the cluster map.
-    fn known_nodes(&self) -> Vec<Endpoint> {
+    pub(super) fn known_nodes(&self) -> Vec<Endpoint> {
         let (Some(map), Some(network)) = (&self.cluster.map, &self.network) else { return Vec::new() };
-        let endpoints = map.nodes.iter().filter_map(|node| node.endpoint(Service::Kv, network, false));
+        let tls = self.config.tls();
+        let endpoints = map.nodes.iter().filter_map(|node| node.endpoint(Service::Kv, network, tls));
         endpoints.map(|(host, port)| Endpoint::new(host, port)).collect()
+    }
+
+    /// Hunts for every scope that has no map and is not looked for yet.
+    pub(super) fn start_all_hunts(&mut self) {
+        for bucket in 0..self.buckets.len() as u32 {
+            let state = &self.buckets[bucket as usize].scope;
+            if state.map.is_none() && state.hunt.is_none() {
+                self.start_hunt(ScopeId::Bucket(bucket));
+            }
+        }
+        self.want_cluster_link();
+    }
+
+    /// Gives a hunt up, and the attempts that are under way.
+    pub(super) fn drop_hunt(&mut self, scope: ScopeId) {
+        let Some(hunt) = self.scope_mut(scope).hunt.take() else { return };
+        for index in hunt.running {
+            if self.link(index).is_some_and(|link| matches!(link.role, Role::Seed { .. })) {
+                self.remove_link(index);
+            }
+        }
     }
 
     /// Starts what may be started.
@@ -147,15 +201,31 @@ impl Engine {
                 hunt.pausing = false;
                 hunt.next = 0;
                 for target in &mut hunt.targets {
-                    (target.refused_credentials, target.refused_bucket) = (false, false);
+                    target.round = Round::default();
                 }
             }
-            let due = hunt.running.is_empty() || now >= hunt.next_at;
+            let mapless = hunt.targets.iter().any(|target| target.round.mapless);
             if hunt.next < hunt.targets.len() {
-                if !due || counting >= PARALLEL {
+                let target = hunt.next;
+                let over_http = hunt.targets[target].over_http;
+                // The first manager is asked at once when the data nodes are known to have no map.
+                let turn =
+                    over_http && mapless && !hunt.targets[..target].iter().any(|target| target.over_http);
+                let due = hunt.running.is_empty() || now >= hunt.next_at || turn;
+                if !due || counting >= PARALLEL && !(over_http && mapless) {
                     return;
                 }
-                let target = hunt.next;
+                if over_http && !mapless && counting > 0 {
+                    return;
+                }
+                if over_http && !mapless && !self.only_managers_left(scope) {
+                    if self.scope(scope).hunt.as_ref().is_some_and(|hunt| hunt.running.is_empty()) {
+                        self.end_round(scope);
+                        continue;
+                    }
+                    return;
+                }
+                let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
                 let endpoint = hunt.targets[target].endpoint.clone();
                 hunt.next += 1;
                 hunt.next_at = now.checked_add(STAGGER).unwrap_or(now);
@@ -164,7 +234,9 @@ impl Engine {
                     ScopeId::Bucket(bucket) => Some(bucket),
                 };
                 // A link that fails at once reports to the hunt, so it is entered before it is dialled.
-                let index = self.add_link(endpoint, bucket, Role::Seed { scope, target });
+                let errand = over_http.then(|| self.map_errand(scope));
+                let index = self.new_link(endpoint, bucket, Role::Seed { scope, target }, errand);
+                self.dial(index);
                 if self.link(index).is_some_and(|link| link.role == Role::Seed { scope, target })
                     && let Some(hunt) = &mut self.scope_mut(scope).hunt
                 {
@@ -179,6 +251,20 @@ impl Engine {
         }
     }
 
+    /// Whether no data node can be reached: then the manager is asked, and only then (BOOT-17).
+    fn only_managers_left(&self, scope: ScopeId) -> bool {
+        let Some(hunt) = &self.scope(scope).hunt else { return false };
+        hunt.targets.iter().enumerate().filter(|(_, target)| !target.over_http).all(|(number, target)| {
+            let is_running = || {
+                let runs = |&index: &u32| {
+                    self.link(index).is_some_and(|link| link.role == Role::Seed { scope, target: number })
+                };
+                hunt.running.iter().any(runs)
+            };
+            target.round.unreachable || is_running()
+        })
+    }
+
     fn counts(&self, index: u32) -> bool {
         self.link(index)
             .is_some_and(|link| !is_dialling(link) || self.now.saturating_duration_since(link.started) < SLOW)
@@ -189,16 +275,16 @@ impl Engine {
         let has_map = self.scope(scope).map.is_some();
         let now = self.now;
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
-        if hunt.targets.iter().any(|target| target.refused_credentials) && !has_map {
+        if hunt.targets.iter().any(|target| target.round.refused) && !has_map {
             hunt.stopped = true;
-            info!("the cluster refuses the credentials: no further attempt");
+            info!("credentials or certificates are refused: no further attempt");
             self.states_changed = true;
             if let ScopeId::Bucket(bucket) = scope {
                 self.fail_parked(bucket);
             }
             return;
         }
-        let longest = if hunt.targets.iter().any(|target| target.refused_bucket) {
+        let longest = if hunt.targets.iter().any(|target| target.round.refused_bucket) {
             BUCKET_PAUSE_MAX
         } else {
             ROUND_PAUSE_MAX
@@ -211,6 +297,7 @@ impl Engine {
         if let Some(hunt) = &mut self.scope_mut(scope).hunt {
             hunt.next_at = now.checked_add(pause.max(Duration::from_millis(1))).unwrap_or(now);
         }
+        self.ask_srv_again();
     }
 
     /// When the hunt has something to do.
@@ -219,11 +306,21 @@ impl Engine {
         if hunt.pausing {
             return Some(hunt.next_at);
         }
-        if hunt.next >= hunt.targets.len() {
+        let next = hunt.targets.get(hunt.next)?;
+        let counting: Vec<u32> = hunt.running.iter().copied().filter(|&index| self.counts(index)).collect();
+        let mapless = hunt.targets.iter().any(|target| target.round.mapless);
+        if next.over_http && !mapless && !counting.is_empty() {
+            // Its turn comes when the last attempt on a data node has shown itself to be slow.
+            let all_dial = counting.iter().all(|&index| self.link(index).is_some_and(is_dialling));
+            let slow = counting.iter().filter_map(|&index| self.link(index)?.started.checked_add(SLOW)).max();
+            return slow
+                .filter(|_| all_dial && self.only_managers_left(scope))
+                .map(|at| at.max(hunt.next_at));
+        }
+        if next.over_http && !mapless && !hunt.running.is_empty() && !self.only_managers_left(scope) {
             return None;
         }
-        let counting: Vec<u32> = hunt.running.iter().copied().filter(|&index| self.counts(index)).collect();
-        if counting.len() < PARALLEL {
+        if counting.len() < PARALLEL || next.over_http && mapless {
             return Some(hunt.next_at);
         }
         // Only dials stop to count by the clock; a handshake has a deadline of its own.
@@ -240,9 +337,12 @@ impl Engine {
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         hunt.running.retain(|&other| other != index);
         let Some(target) = hunt.targets.get_mut(target) else { return };
-        target.refused_credentials |= failure.stage == Stage::Auth
-            && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument);
-        target.refused_bucket |= failure.refuses_bucket();
+        let round = &mut target.round;
+        round.refused |= failure.kind == ErrorKind::TlsFailure
+            || failure.stage == Stage::Auth
+                && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument);
+        round.refused_bucket |= failure.refuses_bucket();
+        round.unreachable |= failure.stage <= Stage::Tcp;
         target.last = Some(AttemptReport {
             seed: target.endpoint.to_string(),
             address: address.map(|address| address.to_string()),
@@ -258,7 +358,8 @@ impl Engine {
     pub(super) fn end_hunt(&mut self, scope: ScopeId, winner: u32) {
         let Some(hunt) = self.scope_mut(scope).hunt.take() else { return };
         for index in hunt.running {
-            if index == winner && scope == ScopeId::Cluster {
+            let speaks_kv = self.link(index).is_some_and(|link| link.errand.is_none());
+            if index == winner && scope == ScopeId::Cluster && speaks_kv {
                 if let Some(link) = self.link_mut(index) {
                     link.role = Role::Idle;
                     link.config_retry = None;
@@ -269,6 +370,16 @@ impl Engine {
             }
         }
         self.states_changed = true;
+    }
+
+    /// A node serves the bucket and has no map of it: the manager has to be asked (BOOT-17).
+    pub(super) fn hunt_without_map(&mut self, scope: ScopeId, target: usize) {
+        if let Some(target) =
+            self.scope_mut(scope).hunt.as_mut().and_then(|hunt| hunt.targets.get_mut(target))
+        {
+            target.round.mapless = true;
+        }
+        self.hunt_tick(scope);
     }
 
     /// Without any bucket the cluster has a connection of its own.
@@ -282,64 +393,8 @@ impl Engine {
     pub(super) fn is_stopped(&self, scope: ScopeId) -> bool {
         self.scope(scope).hunt.as_ref().is_some_and(|hunt| hunt.stopped)
     }
-
-    /// What became of the attempts to get a scope's map; `None` when it is there (BOOT-16).
-    pub(super) fn report(&self, scope: ScopeId) -> Option<BootstrapReport> {
-        let hunt = self.scope(scope).hunt.as_ref()?;
-        let now = self.now;
-        let mut attempts: Vec<AttemptReport> = Vec::new();
-        for (number, target) in hunt.targets.iter().enumerate() {
-            let running = hunt.running.iter().find_map(|&index| {
-                let link = self.link(index)?;
-                (link.role == Role::Seed { scope, target: number }).then(|| AttemptReport {
-                    seed: target.endpoint.to_string(),
-                    address: link.address.map(|address| address.to_string()),
-                    stage: link.stage(),
-                    error: None,
-                    kind: None,
-                    elapsed: now.saturating_duration_since(link.started),
-                })
-            });
-            // A failure says more than an attempt that is under way.
-            attempts.extend(target.last.clone().or(running));
-        }
-        let kinds = |wanted: ErrorKind| attempts.iter().any(|attempt| attempt.kind == Some(wanted));
-        let kind = [
-            ErrorKind::InvalidArgument,
-            ErrorKind::FeatureNotAvailable,
-            ErrorKind::AuthenticationFailure,
-            ErrorKind::BucketNotFound,
-        ]
-        .into_iter()
-        .find(|&kind| kinds(kind))
-        .unwrap_or(ErrorKind::UnambiguousTimeout);
-        let omitted = attempts.len().saturating_sub(REPORT_MAX);
-        attempts.truncate(REPORT_MAX);
-        let hints = hints(kind, &attempts);
-        let elapsed = now.saturating_duration_since(hunt.started);
-        Some(BootstrapReport { kind, elapsed, attempts, omitted, hints })
-    }
 }
 
 const fn is_dialling(link: &Link) -> bool {
     matches!(link.phase, Phase::Resolving { .. } | Phase::Dialing { .. })
-}
-
-/// What to do about it.
-fn hints(kind: ErrorKind, attempts: &[AttemptReport]) -> Vec<String> {
-    let at = |stage: Stage| attempts.iter().all(|attempt| attempt.stage == stage) && !attempts.is_empty();
-    // H10: connected, and then nothing.
-    let silent = !attempts.is_empty()
-        && attempts.iter().all(|attempt| attempt.stage > Stage::Tcp && attempt.error.is_none());
-    let hint = match kind {
-        ErrorKind::AuthenticationFailure => "check user name and password",
-        ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
-        _ if at(Stage::Resolve) => "check the host names, and the name server of this machine",
-        _ if at(Stage::Tcp) => "check that the data service runs there and that no firewall blocks its port",
-        _ if silent => {
-            "what listens there does not answer: check that it is the data service, and that it is well"
-        }
-        _ => return Vec::new(),
-    };
-    vec![hint.to_owned()]
 }

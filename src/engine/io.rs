@@ -52,6 +52,8 @@ pub enum Input<'a> {
     Connected {
         /// Which connection.
         conn: ConnId,
+        /// The socket's own address, for reports; `None`: not known.
+        local: Option<SocketAddr>,
     },
     /// Bytes arrived; any slicing of the stream is as good as any other.
     Received {

@@ -11,8 +11,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::fetch::{Errand, Fetch};
 use super::queue::OpQueue;
 use super::scope::ScopeId;
+use super::sealed::tls_failure;
+use super::secure::Secure;
 use super::{ConnId, Engine, Input, LookupId, Output, Stage, Tag};
 use crate::conn::{ConnEvent, Connection};
 use crate::error::ErrorKind;
@@ -36,6 +39,8 @@ pub(super) struct Link {
     pub(super) endpoint: Endpoint,
     pub(super) bucket: Option<u32>,
     pub(super) role: Role,
+    /// What it asks for over HTTP; `None`: it speaks the key-value protocol.
+    pub(super) errand: Option<Errand>,
     pub(super) phase: Phase,
     /// Operations that wait for the connection, unencoded.
     pub(super) queue: OpQueue,
@@ -43,6 +48,7 @@ pub(super) struct Link {
     pub(super) started: Instant,
     pub(super) deadline: Instant,
     pub(super) address: Option<SocketAddr>,
+    pub(super) local: Option<SocketAddr>,
     pub(super) transmit_announced: bool,
     pub(super) error_map: Option<Arc<ErrorMap>>,
     /// When the map is asked for again on a node that had none yet, and the pause after that.
@@ -61,14 +67,64 @@ pub(super) enum Role {
     Member,
     /// It has no bucket: it gives cluster maps until a bucket takes it over.
     Idle,
+    /// It brings a bucket's maps over HTTP, as long as no key-value connection does.
+    Stream,
+    /// It asks one thing over HTTP.
+    Errand,
 }
 
 #[derive(Debug)]
 pub(super) enum Phase {
-    Waiting { until: Instant },
-    Resolving { lookup: LookupId },
-    Dialing { attempts: Vec<(ConnId, SocketAddr)>, rest: VecDeque<SocketAddr>, next_at: Instant },
-    Live { conn: ConnId, connection: Box<Connection<Tag>> },
+    Waiting {
+        until: Instant,
+    },
+    Resolving {
+        lookup: LookupId,
+    },
+    Dialing {
+        attempts: Vec<(ConnId, SocketAddr)>,
+        rest: VecDeque<SocketAddr>,
+        next_at: Instant,
+    },
+    Live {
+        conn: ConnId,
+        tls: Option<Box<Secure>>,
+        app: App,
+    },
+    /// Not dialled before somebody has something to say (`enable_lazy_connections`).
+    Asleep,
+}
+
+/// What speaks on a connection.
+#[derive(Debug)]
+pub(super) enum App {
+    Kv(Box<Connection<Tag>>),
+    Http(Box<Fetch>),
+}
+
+impl App {
+    /// The bytes in the clear that wait to be written.
+    pub(super) fn output(&self) -> impl Iterator<Item = &[u8]> {
+        let (kv, http) = match self {
+            Self::Kv(connection) => (Some(connection), None),
+            Self::Http(fetch) => (None, Some(fetch.exchange.output()).filter(|bytes| !bytes.is_empty())),
+        };
+        kv.into_iter().flat_map(|connection| connection.transmit()).chain(http)
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        match self {
+            Self::Kv(connection) => connection.has_output(),
+            Self::Http(fetch) => !fetch.exchange.output().is_empty(),
+        }
+    }
+
+    fn written(&mut self, len: usize) {
+        match self {
+            Self::Kv(connection) => connection.written(len),
+            Self::Http(fetch) => fetch.exchange.consume(len),
+        }
+    }
 }
 
 /// Why a link failed last.
@@ -138,14 +194,14 @@ impl Link {
 
     pub(super) fn connection(&self) -> Option<&Connection<Tag>> {
         match &self.phase {
-            Phase::Live { connection, .. } => Some(connection),
+            Phase::Live { app: App::Kv(connection), .. } => Some(connection),
             _ => None,
         }
     }
 
     pub(super) fn connection_mut(&mut self) -> Option<&mut Connection<Tag>> {
         match &mut self.phase {
-            Phase::Live { connection, .. } => Some(connection),
+            Phase::Live { app: App::Kv(connection), .. } => Some(connection),
             _ => None,
         }
     }
@@ -162,8 +218,10 @@ impl Link {
         match &self.phase {
             Phase::Waiting { .. } => self.last_failure.as_ref().map_or(Stage::Tcp, |failure| failure.stage),
             Phase::Resolving { .. } => Stage::Resolve,
-            Phase::Dialing { .. } => Stage::Tcp,
-            Phase::Live { connection, .. } => connection.stage(),
+            Phase::Dialing { .. } | Phase::Asleep => Stage::Tcp,
+            Phase::Live { tls: Some(tls), .. } if !tls.open => Stage::Tls,
+            Phase::Live { app: App::Kv(connection), .. } => connection.stage(),
+            Phase::Live { app: App::Http(_), .. } => Stage::Map,
         }
     }
 
@@ -173,10 +231,11 @@ impl Link {
             Phase::Resolving { .. } => later(self.started, resolve_timeout).map(|at| at.min(self.deadline)),
             Phase::Dialing { rest, next_at, .. } if !rest.is_empty() => Some(self.deadline.min(*next_at)),
             Phase::Dialing { .. } => Some(self.deadline),
-            Phase::Live { connection, .. } if connection.is_ready() => {
+            Phase::Live { app: App::Kv(connection), .. } if connection.is_ready() => {
                 earliest(connection.poll_timeout(), self.config_retry.map(|(at, _)| at))
             }
             Phase::Live { .. } => Some(self.deadline),
+            Phase::Asleep => None,
         };
         earliest(due, self.draining)
     }
@@ -201,6 +260,9 @@ pub(super) struct ConnTable {
 }
 
 impl ConnTable {
+    /// In place of a link: the connection to a name server.
+    pub(super) const RESOLVER: u32 = u32::MAX;
+
     pub(super) fn open(&mut self, link: u32) -> ConnId {
         if let Some(slot) = self.free.pop() {
             let (generation, owner) = &mut self.entries[slot as usize];
@@ -229,18 +291,33 @@ impl ConnTable {
 impl Engine {
     /// A new link; its dial begins at once.
     pub(super) fn add_link(&mut self, endpoint: Endpoint, bucket: Option<u32>, role: Role) -> u32 {
+        let index = self.new_link(endpoint, bucket, role, None);
+        self.dial(index);
+        index
+    }
+
+    /// A new link that is not dialled yet.
+    pub(super) fn new_link(
+        &mut self,
+        endpoint: Endpoint,
+        bucket: Option<u32>,
+        role: Role,
+        errand: Option<Errand>,
+    ) -> u32 {
         self.link_serial = self.link_serial.wrapping_add(1);
         let link = Link {
             serial: self.link_serial,
             endpoint,
             bucket,
             role,
-            phase: Phase::Waiting { until: self.now },
+            errand,
+            phase: Phase::Asleep,
             queue: OpQueue::default(),
             backoff: Backoff::default(),
             started: self.now,
             deadline: self.now,
             address: None,
+            local: None,
             transmit_announced: false,
             error_map: None,
             config_retry: None,
@@ -248,7 +325,7 @@ impl Engine {
             last_failure: None,
             draining: None,
         };
-        let index = match self.free_links.pop() {
+        match self.free_links.pop() {
             Some(index) => {
                 self.links[index as usize] = Some(Box::new(link));
                 index
@@ -257,9 +334,7 @@ impl Engine {
                 self.links.push(Some(Box::new(link)));
                 self.links.len() as u32 - 1
             }
-        };
-        self.dial(index);
-        index
+        }
     }
 
     pub(super) fn link(&self, index: u32) -> Option<&Link> {
@@ -277,7 +352,7 @@ impl Engine {
     }
 
     pub(super) fn on_conn_input(&mut self, input: &Input<'_>) {
-        let (Input::Connected { conn }
+        let (Input::Connected { conn, .. }
         | Input::Received { conn, .. }
         | Input::Written { conn, .. }
         | Input::Lost { conn, .. }) = *input
@@ -285,8 +360,12 @@ impl Engine {
             return;
         };
         let Some(index) = self.conns.link(conn) else { return };
+        if index == ConnTable::RESOLVER {
+            self.on_srv_input(input);
+            return;
+        }
         match *input {
-            Input::Connected { .. } => self.on_connected(index, conn),
+            Input::Connected { local, .. } => self.on_connected(index, conn, local),
             Input::Received { data, .. } => self.on_received(index, data),
             Input::Written { len, .. } => self.on_written(index, len),
             Input::Lost { why, .. } => self.on_lost(index, conn, why),
@@ -296,15 +375,22 @@ impl Engine {
 
     pub(super) fn on_received(&mut self, index: u32, data: &[u8]) {
         let now = self.now;
-        let Some(connection) = self.link_mut(index).and_then(Link::connection_mut) else { return };
-        connection.handle_read(data, now);
-        self.work_link(index);
+        match self.link_mut(index).map(|link| &mut link.phase) {
+            Some(Phase::Live { tls: None, app: App::Kv(connection), .. }) => {
+                connection.handle_read(data, now);
+                self.work_link(index);
+            }
+            Some(Phase::Live { tls: None, app: App::Http(_), .. }) => self.on_http_bytes(index, data),
+            Some(Phase::Live { tls: Some(_), .. }) => self.on_sealed_bytes(index, data),
+            _ => {}
+        }
     }
 
     pub(super) fn on_written(&mut self, index: u32, len: usize) {
         let Some(link) = self.link_mut(index) else { return };
-        let Some(connection) = link.connection_mut() else { return };
-        connection.written(len);
+        let Phase::Live { tls, app, .. } = &mut link.phase else { return };
+        let plain = tls.as_mut().map_or(len, |tls| tls.written(len));
+        app.written(plain);
         link.transmit_announced = false;
         self.flush(index);
         self.close_if_drained(index);
@@ -426,10 +512,19 @@ impl Engine {
 
     pub(super) fn announce_transmit(&mut self, index: u32) {
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
-        if let Phase::Live { conn, connection } = &link.phase
-            && !link.transmit_announced
-            && connection.has_output()
-        {
+        let Phase::Live { conn, tls, app } = &mut link.phase else { return };
+        let waits = match tls {
+            Some(tls) => {
+                if let Err(failure) = tls.seal(app.output()) {
+                    let (serial, failure) = (link.serial, tls_failure(&failure));
+                    self.failing.push((index, serial, failure));
+                    return;
+                }
+                !tls.session.output().is_empty()
+            }
+            None => app.has_output(),
+        };
+        if waits && !link.transmit_announced {
             self.outputs.push_back(Output::Transmit(*conn));
             link.transmit_announced = true;
         }
@@ -457,9 +552,7 @@ impl Engine {
         match &mut link.phase {
             Phase::Waiting { until } if *until <= now => self.dial(index),
             Phase::Waiting { .. } => self.arm(index),
-            Phase::Resolving { lookup } => {
-                let lookup = *lookup;
-                self.lookups.remove(&lookup);
+            Phase::Resolving { .. } => {
                 self.fail_link(index, timed_out(Stage::Resolve, "the resolver did not answer in time"));
             }
             Phase::Dialing { .. } if deadline <= now => {
@@ -475,7 +568,7 @@ impl Engine {
                     self.arm(index);
                 }
             }
-            Phase::Live { connection, .. } if connection.is_ready() => {
+            Phase::Live { app: App::Kv(connection), .. } if connection.is_ready() => {
                 if connection.handle_timeout(now) {
                     let text =
                         "no answer in time after a keep-alive: the peer is silent, or its stream out of step";
@@ -488,11 +581,12 @@ impl Engine {
                 self.announce_transmit(index);
                 self.arm(index);
             }
-            Phase::Live { connection, .. } if deadline <= now => {
-                let stage = connection.stage();
+            Phase::Live { .. } if deadline <= now => {
+                let stage = link.stage();
                 self.fail_link(index, timed_out(stage, "the peer did not answer in time"));
             }
             Phase::Live { .. } => self.arm(index),
+            Phase::Asleep => {}
         }
     }
 }

@@ -14,11 +14,14 @@
 //! - The same inputs and the same seed give the same outputs, byte for byte.
 //! - Bytes to send stay in the engine until [`Input::Written`].
 
+mod advice;
 mod codec;
 mod collections;
 mod config;
 mod dial;
 mod ending;
+mod farewell;
+mod fetch;
 mod hunt;
 mod io;
 mod link;
@@ -30,11 +33,16 @@ mod report;
 mod retry;
 mod salting;
 mod scope;
+mod sealed;
+mod secure;
+mod security;
+mod srv;
 mod table;
 #[cfg(test)]
 mod tests;
 mod timers;
 mod tracker;
+mod web;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -42,7 +50,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-pub use config::{ConfigError, EngineConfig};
+pub use config::{ConfigError, EngineConfig, Surroundings};
 pub use io::{
     ConnId, Datagram, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Orphan, Output, QueryId,
 };
@@ -53,9 +61,10 @@ pub use op::{
 pub use report::{AttemptReport, BootstrapReport, Stage};
 
 use collections::Collection;
-use link::{ConnTable, Failure, Link, earliest};
+use link::{App, ConnTable, Failure, Link, Phase, earliest};
 use salting::Job;
 use scope::{Bucket, Scope, ScopeId};
+use srv::Srv;
 use table::OpTable;
 use timers::Deadlines;
 
@@ -63,6 +72,7 @@ use crate::auth::{Mechanism, SaltCache};
 use crate::entropy::Entropy;
 use crate::error::ErrorKind;
 use crate::map::ClusterMap;
+use crate::tls::{NoteLevel, TlsProfile};
 use crate::wire::{
     ErrorMap,
     datatype::{CompressionRule, Compressor},
@@ -113,10 +123,15 @@ pub enum WakeReason {
     ShutDown,
 }
 
+/// So long may the end of TLS sessions take.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 #[derive(Clone, Copy, Debug)]
 enum Closing {
     /// Until all operations have ended, at the latest then.
     Draining(Instant),
+    /// Until every TLS session has said that it ends, at the latest then.
+    Farewell(Instant),
     Done,
 }
 
@@ -149,6 +164,13 @@ pub struct Engine {
     conns: ConnTable,
     lookups: BTreeMap<LookupId, u32>,
     lookup_serial: u64,
+    srv: Srv,
+    /// `None`: everything goes in the clear.
+    tls: Option<TlsProfile>,
+    /// When [`EngineConfig::unix_time`] was.
+    born: Instant,
+    /// What was read off a TLS connection.
+    plain: Vec<u8>,
 
     cluster: Scope,
     /// The servers have no cluster map to give (before 6.5), or not to this user.
@@ -201,6 +223,10 @@ impl Engine {
             conns: ConnTable::default(),
             lookups: BTreeMap::new(),
             lookup_serial: 0,
+            srv: Srv::default(),
+            tls: None,
+            born: now,
+            plain: Vec::new(),
             cluster: Scope::default(),
             mapless: false,
             buckets: Vec::new(),
@@ -217,13 +243,32 @@ impl Engine {
             scratch: Vec::new(),
             no_value: Bytes::new(),
         };
-        for _warning in &engine.config.warnings {
-            crate::trace::warning!(warning = %_warning, "connection string");
-        }
+        engine.tls = engine.config.tls_profile().cloned();
+        engine.log_configuration();
         if let Some(bucket) = default_bucket {
             engine.open_bucket(&bucket, now);
         }
         engine
+    }
+
+    /// What there is to say about the settings, once (1.7, OPT-6, TLS-7).
+    fn log_configuration(&self) {
+        for _warning in &self.config.warnings {
+            crate::trace::warning!(warning = %_warning, "connection string");
+        }
+        for _note in &self.config.notes {
+            crate::trace::info!("{_note}");
+        }
+        for note in &self.config.tls_notes {
+            match note.level {
+                NoteLevel::Warn => crate::trace::warning!("{}", note.text),
+                NoteLevel::Info => crate::trace::info!("{}", note.text),
+                _ => crate::trace::debug!("{}", note.text),
+            }
+        }
+        for _setting in self.config.options.effective() {
+            crate::trace::debug!(name = _setting.name, value = %_setting.value, changed = _setting.changed, "setting");
+        }
     }
 
     /// Opens a bucket: connections to its nodes follow. Opening it again gives the same reference. It never fails:
@@ -257,15 +302,17 @@ impl Engine {
     /// Takes one input. It never fails; what is wrong with a peer comes as errors of operations.
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         self.advance(now);
-        if self.is_closed() {
-            return;
+        match self.closing {
+            Some(Closing::Done) => return,
+            Some(Closing::Farewell(_)) => return self.on_farewell_input(&input),
+            _ => {}
         }
         match &input {
             Input::LookedUp { lookup, answer } => self.on_looked_up(*lookup, *answer),
             Input::Connected { .. } | Input::Received { .. } | Input::Written { .. } | Input::Lost { .. } => {
                 self.on_conn_input(&input);
             }
-            Input::Datagram { .. } | Input::DatagramFailed { .. } => {}
+            Input::Datagram { .. } | Input::DatagramFailed { .. } => self.on_srv_input(&input),
         }
     }
 
@@ -283,7 +330,7 @@ impl Engine {
         self.closing = match self.closing {
             None => Some(Closing::Draining(until)),
             Some(Closing::Draining(at)) => Some(Closing::Draining(at.min(until))),
-            Some(Closing::Done) => Some(Closing::Done),
+            done => done,
         };
     }
 
@@ -313,8 +360,14 @@ impl Engine {
     /// The bytes to write on a connection, in order; they stay until [`Input::Written`]. Meant for one vectored write.
     pub fn transmit(&self, conn: ConnId) -> impl Iterator<Item = &[u8]> {
         let link = self.conns.link(conn).and_then(|index| self.link(index));
-        let connection = link.filter(|link| link.conn() == Some(conn)).and_then(Link::connection);
-        connection.into_iter().flat_map(|connection| connection.transmit())
+        let (clear, sealed) = match link.map(|link| &link.phase) {
+            Some(Phase::Live { conn: live, tls: None, app }) if *live == conn => (Some(app), None),
+            Some(Phase::Live { conn: live, tls: Some(tls), .. }) if *live == conn => {
+                (None, Some(tls.session.output()).filter(|bytes| !bytes.is_empty()))
+            }
+            _ => (None, self.resolver_output(conn)),
+        };
+        clear.into_iter().flat_map(App::output).chain(sealed)
     }
 
     /// The newest map of the cluster.
@@ -374,11 +427,15 @@ impl Engine {
         consider(self.pauses.next(), WakeReason::Retry);
         consider(self.link_timers.next(), WakeReason::Connection);
         consider(self.salting_due(), WakeReason::Computation);
+        consider(self.srv_due(), WakeReason::Bootstrap);
+        for bucket in &self.buckets {
+            consider(bucket.stream_at, WakeReason::Map);
+        }
         for scope in self.scope_ids() {
             consider(self.tracker_due(scope), WakeReason::Map);
             consider(self.hunt_due(scope), WakeReason::Bootstrap);
         }
-        if let Some(Closing::Draining(until)) = self.closing {
+        if let Some(Closing::Draining(until) | Closing::Farewell(until)) = self.closing {
             consider(Some(until), WakeReason::ShutDown);
         }
         earliest_of
@@ -387,13 +444,18 @@ impl Engine {
     /// Does what is due.
     fn run_due(&mut self) {
         let now = self.now;
+        if matches!(self.closing, Some(Closing::Farewell(_))) {
+            self.run_farewell();
+            return;
+        }
         if !self.started && self.closing.is_none() {
             self.started = true;
-            for bucket in 0..self.buckets.len() as u32 {
-                self.start_hunt(ScopeId::Bucket(bucket));
+            self.ask_srv_first();
+            if self.seeds_are_known() {
+                self.start_all_hunts();
             }
-            self.want_cluster_link();
         }
+        self.tick_srv();
         while let Some((index, serial, failure)) = self.failing.pop() {
             if self.link(index).is_some_and(|link| link.serial == serial) {
                 self.fail_link(index, failure);
@@ -409,6 +471,9 @@ impl Engine {
             self.on_link_timer(index);
         }
         self.salt_slice();
+        for bucket in 0..self.buckets.len() as u32 {
+            self.tick_stream(bucket);
+        }
         for scope in self.scope_ids() {
             self.tick_tracker(scope);
             if self.hunt_due(scope).is_some_and(|at| at <= now) {
@@ -443,13 +508,14 @@ impl Engine {
         for scope in self.scope_ids() {
             self.scope_mut(scope).hunt = None;
         }
-        // Nothing of the network is reported any more; what was announced before stays in order. No hunt begins where
-        // the last connection of a scope goes.
-        self.closing = Some(Closing::Done);
+        self.closing = Some(Closing::Farewell(self.after(FAREWELL)));
+        self.forget_srv();
         for index in self.link_indexes() {
-            self.remove_link(index);
+            if !self.say_farewell(index) {
+                self.remove_link(index);
+            }
         }
-        self.outputs.push_back(Output::Event(Event::Closed));
+        self.run_farewell();
     }
 }
 

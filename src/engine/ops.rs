@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::codec::{self, Verdict};
-use super::link::{Link, Phase};
+use super::link::{App, Link, Phase};
 use super::op::{OpKind, Store, StoreMode};
 use super::scope::ScopeId;
 use super::table::{LinkRef, Op, Place, ReasonSet, Refusal, Work};
 use super::{
-    DesiredState, Durability, Engine, OpId, Operation, RejectReason, Rejected, RetryReason, RetryStrategy,
-    Tag,
+    Closing, DesiredState, Durability, Engine, OpId, Operation, RejectReason, Rejected, RetryReason,
+    RetryStrategy, Tag,
 };
 use crate::conn::{Answer, SendError};
 use crate::error::{ErrorKind, OpContext, OpError};
@@ -123,7 +123,7 @@ impl Engine {
     }
 
     pub(super) fn watch(&mut self, id: OpId) {
-        if self.is_closed() {
+        if matches!(self.closing, Some(Closing::Farewell(_) | Closing::Done)) {
             let error = self.error(id, ErrorKind::ClusterClosed, None);
             self.complete(id, Err(error));
             return;
@@ -221,7 +221,7 @@ impl Engine {
             return;
         };
         let serial = state.scope.serial;
-        let slot = route.slot.and_then(|slot| *state.slots.get(slot)?);
+        let slot = route.slot.and_then(|slot| self.link_of(bucket, slot, route.vbucket));
         let Some(op) = self.ops.get_mut(id) else { return };
         op.vbucket = VbucketId(route.vbucket);
         op.routed_by = serial;
@@ -236,7 +236,7 @@ impl Engine {
     pub(super) fn hand_to(&mut self, id: OpId, index: u32) {
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
         let ready = match &link.phase {
-            Phase::Live { connection, .. } => connection.can_send() && link.queue.is_empty(),
+            Phase::Live { app: App::Kv(connection), .. } => connection.can_send() && link.queue.is_empty(),
             _ => false,
         };
         if ready {
@@ -244,7 +244,8 @@ impl Engine {
             self.announce_transmit(index);
             return;
         }
-        let down = matches!(link.phase, Phase::Waiting { .. });
+        let (down, asleep) =
+            (matches!(link.phase, Phase::Waiting { .. }), matches!(link.phase, Phase::Asleep));
         let Some(op) = self.ops.get_mut(id) else { return };
         if down {
             op.reasons.insert(RetryReason::SocketNotAvailable);
@@ -255,6 +256,9 @@ impl Engine {
         }
         op.place = Place::Link(index);
         link.queue.push(id);
+        if asleep {
+            self.dial(index);
+        }
     }
 
     /// Lets an operation wait for a map, or for a node to take its vbucket.
@@ -277,7 +281,7 @@ impl Engine {
             let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else {
                 return;
             };
-            let Phase::Live { connection, .. } = &link.phase else { return };
+            let Phase::Live { app: App::Kv(connection), .. } = &link.phase else { return };
             if link.queue.is_empty() || !connection.can_send() || link.draining.is_some() {
                 return;
             }
@@ -309,7 +313,7 @@ impl Engine {
         let Some(op) = self.ops.get_mut(id) else { return };
         let Work::Kv(operation) = &op.work else { return };
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
-        let Phase::Live { conn, connection } = &mut link.phase else { return };
+        let Phase::Live { conn, app: App::Kv(connection), .. } = &mut link.phase else { return };
         let features = connection.features();
         let collections = features.contains(Feature::COLLECTIONS);
         let kind = &operation.kind;

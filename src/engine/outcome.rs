@@ -106,7 +106,12 @@ impl Engine {
                 context.detail = Some(failure.as_ref().map_or_else(
                     || "waiting for room on the node's connection".into(),
                     |failure| {
-                        format!("waiting for the node, which failed at {}: {}", failure.stage, failure.text)
+                        let advice = self.link(index).and_then(|link| self.address_advice(link, failure));
+                        let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+                        format!(
+                            "waiting for the node, which failed at {}: {}{advice}",
+                            failure.stage, failure.text
+                        )
                     },
                 ));
                 context.cause = failure.map(|failure| failure.kind).or(bucket.refused);
@@ -281,9 +286,10 @@ impl Engine {
     pub(super) fn bucket_is_ready(&self, bucket: u32, desired: DesiredState) -> bool {
         let state = &self.buckets[bucket as usize];
         let Some(map) = &state.scope.map else { return false };
-        let serving = map.nodes.iter().zip(&state.slots).filter(|(node, _)| node.serves_bucket);
-        let mut ready =
-            serving.map(|(_, slot)| slot.and_then(|index| self.link(index)).is_some_and(Link::is_ready));
+        let rows = state.slots.chunks(self.width());
+        let serving = map.nodes.iter().zip(rows).filter(|(node, _)| node.serves_bucket);
+        let mut ready = serving
+            .map(|(_, row)| row.iter().flatten().any(|&index| self.link(index).is_some_and(Link::is_ready)));
         match desired {
             DesiredState::Online => ready.all(|ready| ready),
             DesiredState::Degraded => ready.any(|ready| ready),
@@ -310,7 +316,9 @@ impl Engine {
                 .filter(|link| !link.is_ready())
                 .map(|link| match &link.last_failure {
                     Some(failure) => {
-                        format!("{} failed at {}: {}", link.endpoint, failure.stage, failure.text)
+                        let advice = self.address_advice(link, failure);
+                        let advice = advice.map_or_else(String::new, |advice| format!(" ({advice})"));
+                        format!("{} failed at {}: {}{advice}", link.endpoint, failure.stage, failure.text)
                     }
                     None => format!("{} is at {}", link.endpoint, link.stage()),
                 })

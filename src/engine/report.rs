@@ -76,6 +76,8 @@ pub struct BootstrapReport {
     pub attempts: Vec<AttemptReport>,
     /// How many more attempts there were than are listed.
     pub omitted: usize,
+    /// What became of the look-up of the seeds' SRV record, if there was one (CS-29).
+    pub srv: Option<String>,
     /// What to do about it.
     pub hints: Vec<String>,
 }
@@ -95,6 +97,9 @@ impl fmt::Display for BootstrapReport {
         }
         if self.omitted > 0 {
             write!(f, "; and {} more", self.omitted)?;
+        }
+        if let Some(srv) = &self.srv {
+            write!(f, "; {srv}")?;
         }
         for hint in &self.hints {
             write!(f, "; hint: {hint}")?;

@@ -18,6 +18,7 @@ impl Engine {
         }
         let Some(op) = self.ops.get_mut(id) else { return };
         op.reasons.insert(RetryReason::KvNotMyVbucket);
+        let (routed_by, vbucket, tried) = (op.routed_by, op.vbucket.0, op.forward_tried);
         let Work::Kv(operation) = &op.work else { return };
         let bucket = self.collections[operation.collection.0 as usize].bucket;
         let state = &self.buckets[bucket as usize];
@@ -27,19 +28,20 @@ impl Engine {
         };
         let serial = state.scope.serial;
         let route = map.route(&operation.key);
-        let target = route.and_then(|route| *state.slots.get(route.slot?)?);
-        let vbucket_changed = route.is_some_and(|route| route.vbucket != op.vbucket.0);
-        if op.routed_by != serial && (target != Some(index) || vbucket_changed) {
-            op.retries += 1;
+        let target = route.and_then(|route| self.link_of(bucket, route.slot?, route.vbucket));
+        let vbucket_changed = route.is_some_and(|route| route.vbucket != vbucket);
+        if routed_by != serial && (target != Some(index) || vbucket_changed) {
+            self.count_retry(id);
             self.dispatch(id);
             return;
         }
         let forward = map.vbuckets.as_ref().and_then(|vbuckets| {
-            let slot = vbuckets.forward_active(route?.vbucket)?;
-            state.slots.get(slot).copied()?
+            let vbucket = route?.vbucket;
+            self.link_of(bucket, vbuckets.forward_active(vbucket)?, vbucket)
         });
         if let Some(forward) = forward.filter(|&forward| forward != index)
-            && op.forward_tried != Some(serial)
+            && tried != Some(serial)
+            && let Some(op) = self.ops.get_mut(id)
         {
             op.forward_tried = Some(serial);
             op.routed_by = serial;
@@ -49,6 +51,12 @@ impl Engine {
         }
         self.want_map(bucket, index);
         self.retry(id, RetryReason::KvNotMyVbucket);
+    }
+
+    fn count_retry(&mut self, id: OpId) {
+        if let Some(op) = self.ops.get_mut(id) {
+            op.retries += 1;
+        }
     }
 
     /// Asks whether, and after which pause, an operation is tried again (8.2).
@@ -70,6 +78,10 @@ impl Engine {
         op.reasons.insert(reason);
         match pause {
             None => self.fail(id, reason.error(), None),
+            Some(_) if self.pauses.len() >= self.config.options.max_requests_in_retry => {
+                let detail = format!("{} operations wait for another attempt already", self.pauses.len());
+                self.fail(id, ErrorKind::RequestCanceled, Some(detail));
+            }
             Some(millis) => {
                 op.retries += 1;
                 op.place = Place::Pause(reason);

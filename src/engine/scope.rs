@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::hunt::Hunt;
-use super::link::{Failure, Link, Role, earliest};
+use super::link::{Failure, Link, Phase, Role, earliest};
 use super::queue::OpQueue;
 use super::tracker::Tracker;
 use super::{Engine, Event, Output, Stage, Tag};
@@ -22,6 +22,11 @@ use crate::wire::Status;
 /// On a node that has no map yet (`connecting.md` 4.5).
 const CONFIG_RETRY: Duration = Duration::from_millis(100);
 const CONFIG_RETRY_MAX: Duration = Duration::from_secs(1);
+/// A node that has come to this pause is not going to have a map soon.
+const CONFIG_PERSISTS: Duration = Duration::from_millis(400);
+
+/// More connections to one node than this do not help, and servers count them.
+const WIDTH_MAX: u32 = 64;
 
 /// Which map.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,13 +42,23 @@ pub(super) struct Scope {
     pub(super) serial: u32,
     pub(super) tracker: Tracker,
     pub(super) hunt: Option<Hunt>,
+    /// The next map counts whatever its version (BOOT-22).
+    pub(super) forced: bool,
+}
+
+impl Scope {
+    /// The map that a proposed one is compared with.
+    fn compared(&self) -> Option<&Arc<ClusterMap>> {
+        self.map.as_ref().filter(|_| !self.forced)
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Bucket {
     pub(super) name: String,
     pub(super) scope: Scope,
-    /// The link of each slot of the map; `None`: the slot cannot be reached or does not serve the bucket.
+    /// The links of each slot of the map, `num_kv_connections` in a row; `None`: the slot cannot be reached or does not
+    /// serve the bucket.
     pub(super) slots: Vec<Option<u32>>,
     /// Operations that wait for a map, or for a node to take their vbucket.
     pub(super) parked: OpQueue,
@@ -52,6 +67,10 @@ pub(super) struct Bucket {
     pub(super) dark_since: Option<Instant>,
     /// A collection's id could not be asked for: no connection had room.
     pub(super) lookups_owed: bool,
+    /// When a stream of maps is opened again, and the pause after that (BOOT-19).
+    pub(super) stream_at: Option<Instant>,
+    pub(super) stream_pause: Option<Duration>,
+    pub(super) stream_rotation: usize,
 }
 
 impl Bucket {
@@ -64,6 +83,9 @@ impl Bucket {
             refused: None,
             dark_since: None,
             lookups_owed: false,
+            stream_at: None,
+            stream_pause: None,
+            stream_rotation: 0,
         }
     }
 }
@@ -95,10 +117,7 @@ impl Engine {
         let bound = link.bucket;
         // The same text comes many times: its version is enough to know that it is not newer (S54).
         if let Some(rev) = map::peek_rev(body) {
-            let known = match bound {
-                Some(bucket) => self.buckets[bucket as usize].scope.map.as_ref(),
-                None => self.cluster.map.as_ref(),
-            };
+            let known = self.scope(bound.map_or(ScopeId::Cluster, ScopeId::Bucket)).compared();
             if known.is_some_and(|known| rev <= known.rev) {
                 self.counters.stale_maps += 1;
                 self.on_known_map(index);
@@ -126,7 +145,7 @@ impl Engine {
         let Some(link) = self.link_mut(index) else { return };
         link.config_retry = None;
         if let Role::Seed { scope, .. } = link.role
-            && self.scope(scope).map.is_some()
+            && self.scope(scope).compared().is_some()
         {
             self.end_hunt(scope, index);
         }
@@ -151,7 +170,8 @@ impl Engine {
 
     /// Whether something newer is in use afterwards.
     pub(super) fn accept(&mut self, index: u32, map: Arc<ClusterMap>) -> bool {
-        if map.product != Product::Server {
+        let analytics = map.product == Product::Analytics && self.config.options.allow_enterprise_analytics;
+        if map.product != Product::Server && !analytics {
             self.refuse_map(index, "this is not a Couchbase Server but another product");
             return false;
         }
@@ -168,10 +188,6 @@ impl Engine {
             return cluster;
         }
         let Some(bucket) = self.link(index).and_then(|link| link.bucket) else { return cluster };
-        if map.kind == MapKind::Memcached {
-            self.refuse_map(index, "memcached buckets are not supported");
-            return cluster;
-        }
         if map.bucket_name.as_deref() != Some(&self.buckets[bucket as usize].name) {
             self.on_rejected_map(index, &MapError::new(RejectReason::WrongBucket, "another bucket's map"));
             return cluster;
@@ -187,7 +203,8 @@ impl Engine {
 
     /// A map's node list for the cluster scope (R-VER-4).
     pub(super) fn accept_cluster(&mut self, index: u32, map: Arc<ClusterMap>) -> bool {
-        let newer = match map::succession(self.cluster.map.as_deref(), &map) {
+        let forced = self.cluster.forced;
+        let newer = match map::succession(self.cluster.compared().map(Arc::as_ref), &map) {
             Ok(Succession::First | Succession::Newer { .. }) => true,
             Ok(_) => false,
             Err(error) if error.reason == RejectReason::WrongCluster => {
@@ -196,9 +213,16 @@ impl Engine {
             }
             Err(_) => false,
         };
-        if !newer || !self.choose_network(index, &map) {
+        if !newer {
             return false;
         }
+        if forced {
+            self.network = None;
+        }
+        if !self.choose_network(index, &map) {
+            return false;
+        }
+        self.cluster.forced = false;
         let map = if map.kind == MapKind::Global { map } else { Arc::new(map.cluster_part()) };
         self.cluster.map = Some(Arc::clone(&map));
         self.cluster.serial = self.cluster.serial.wrapping_add(1);
@@ -220,12 +244,11 @@ impl Engine {
             network => NetworkSetting::from_option(&network.to_string()),
         };
         let seeds: Vec<SeedAddr> = self
-            .config
-            .seeds
+            .seeds()
             .iter()
             .map(|seed| SeedAddr { host: seed.host.to_string(), kv: seed.kv, mgmt: seed.mgmt })
             .collect();
-        match map::choose_network(map, &setting, &seeds, false) {
+        match map::choose_network(map, &setting, &seeds, self.config.tls()) {
             Ok(choice) => {
                 info!(network = %choice.name, reason = %choice.reason, "network chosen");
                 self.network = Some(choice.name);
@@ -242,7 +265,7 @@ impl Engine {
 
     pub(super) fn accept_bucket(&mut self, index: u32, bucket: u32, map: Arc<ClusterMap>) -> bool {
         let scope = &self.buckets[bucket as usize].scope;
-        let succession = match map::succession(scope.map.as_deref(), &map) {
+        let succession = match map::succession(scope.compared().map(Arc::as_ref), &map) {
             Ok(Succession::Same) => {
                 self.on_known_map(index);
                 return false;
@@ -262,7 +285,12 @@ impl Engine {
             self.forget_collections(bucket);
         }
         info!(bucket = %self.buckets[bucket as usize].name, rev = %map.rev, "bucket map");
+        self.buckets[bucket as usize].scope.forced = false;
         self.apply_bucket(index, bucket, &map);
+        // What brought it over HTTP goes on doing so, until data nodes do.
+        if let Some(link) = self.link_mut(index).filter(|link| link.errand.is_some()) {
+            link.role = Role::Stream;
+        }
         self.end_hunt(ScopeId::Bucket(bucket), index);
         self.settle_tracker(ScopeId::Bucket(bucket));
         self.outputs.push_back(Output::Event(Event::MapChanged(map)));
@@ -274,42 +302,50 @@ impl Engine {
     /// Add, swap, drain (`cluster-maps.md` 9): at no moment does a routed operation find its node missing.
     pub(super) fn apply_bucket(&mut self, index: u32, bucket: u32, map: &Arc<ClusterMap>) {
         let network = self.network.clone().unwrap_or_default();
+        let tls = self.config.tls();
         let endpoints: Vec<Option<Endpoint>> = map
             .nodes
             .iter()
             .map(|node| {
                 let (host, port) =
-                    node.endpoint(Service::Kv, &network, false).filter(|_| node.serves_bucket)?;
+                    node.endpoint(Service::Kv, &network, tls).filter(|_| node.serves_bucket)?;
                 Some(Endpoint::new(host, port))
             })
             .collect();
-        let mut old: Vec<u32> = self
-            .link_indexes()
-            .into_iter()
-            .filter(|&other| self.link(other).is_some_and(|link| link.bucket == Some(bucket)))
-            .collect();
-        let mut slots: Vec<Option<u32>> = vec![None; endpoints.len()];
+        let width = self.width();
+        // Those in use first and in their order: a node's connections stay what they were for its vbuckets.
+        let mut old: Vec<u32> = self.buckets[bucket as usize].slots.iter().flatten().copied().collect();
+        for other in self.link_indexes() {
+            let of_bucket =
+                self.link(other).is_some_and(|link| link.bucket == Some(bucket) && link.errand.is_none());
+            if of_bucket && !old.contains(&other) {
+                old.push(other);
+            }
+        }
+        let mut slots: Vec<Option<u32>> = vec![None; endpoints.len() * width];
         // The connection that brought the map is the one to the node that says "this is me", whatever name it was
         // dialled by; it goes on serving.
         if let Some(this) = map.this_node_index
             && endpoints.get(this).is_some_and(Option::is_some)
-            && self
-                .link(index)
-                .is_some_and(|link| link.bucket == Some(bucket) && matches!(link.role, Role::Seed { .. }))
+            && self.link(index).is_some_and(|link| {
+                link.bucket == Some(bucket) && link.errand.is_none() && matches!(link.role, Role::Seed { .. })
+            })
         {
-            slots[this] = Some(index);
+            slots[this * width] = Some(index);
             old.retain(|&other| other != index);
         }
-        for (slot, endpoint) in endpoints.iter().enumerate() {
-            let Some(endpoint) = endpoint.as_ref().filter(|_| slots[slot].is_none()) else { continue };
+        for (place, slot) in slots.iter_mut().enumerate() {
+            let Some(endpoint) = endpoints[place / width].as_ref().filter(|_| slot.is_none()) else {
+                continue;
+            };
             let found = old
                 .iter()
                 .position(|&other| self.link(other).is_some_and(|link| same_place(&link.endpoint, endpoint)));
-            slots[slot] = found.map(|found| old.remove(found));
+            *slot = found.map(|found| old.remove(found));
         }
-        for (slot, endpoint) in endpoints.into_iter().enumerate() {
-            let Some(endpoint) = endpoint else { continue };
-            match slots[slot] {
+        for (place, slot) in slots.iter_mut().enumerate() {
+            let Some(endpoint) = endpoints[place / width].clone() else { continue };
+            match *slot {
                 Some(existing) => {
                     if let Some(link) = self.link_mut(existing) {
                         link.endpoint = endpoint;
@@ -319,7 +355,13 @@ impl Engine {
                     }
                     self.arm(existing);
                 }
-                None => slots[slot] = Some(self.add_link(endpoint, Some(bucket), Role::Member)),
+                None => {
+                    let member = self.new_link(endpoint, Some(bucket), Role::Member, None);
+                    *slot = Some(member);
+                    if !self.config.options.enable_lazy_connections {
+                        self.dial(member);
+                    }
+                }
             }
         }
         let state = &mut self.buckets[bucket as usize];
@@ -329,6 +371,50 @@ impl Engine {
         state.dark_since = None;
         for left in old {
             self.drain_link(left);
+        }
+        self.wake_one(bucket);
+    }
+
+    /// How many connections each node of a bucket gets.
+    pub(super) fn width(&self) -> usize {
+        self.config.options.num_kv_connections.clamp(1, WIDTH_MAX) as usize
+    }
+
+    /// The connection of a node that a vbucket's operations go by: always the same, so that they stay in order, and
+    /// another one while that is down.
+    pub(super) fn link_of(&self, bucket: u32, slot: usize, vbucket: u16) -> Option<u32> {
+        let slots = &self.buckets[bucket as usize].slots;
+        let width = self.width();
+        if width == 1 {
+            return *slots.get(slot)?;
+        }
+        let row = slots.get(slot * width..(slot + 1) * width)?;
+        let own = row[usize::from(vbucket) % width];
+        let is_ready = |index: &u32| self.link(*index).is_some_and(Link::is_ready);
+        if own.as_ref().is_some_and(is_ready) {
+            return own;
+        }
+        row.iter().flatten().copied().find(is_ready).or(own)
+    }
+
+    /// With lazy connections a bucket has at least one, for its maps and its collections.
+    pub(super) fn wake_one(&mut self, bucket: u32) {
+        let slots = &self.buckets[bucket as usize].slots;
+        let asleep = |index: &u32| self.link(*index).is_some_and(|link| matches!(link.phase, Phase::Asleep));
+        if !slots.iter().flatten().all(asleep) {
+            return;
+        }
+        if let Some(first) = slots.iter().flatten().copied().next() {
+            self.dial(first);
+        }
+    }
+
+    /// Dials all connections of a bucket that nobody needed so far.
+    pub(super) fn wake_all(&mut self, bucket: u32) {
+        for index in self.buckets[bucket as usize].slots.clone().into_iter().flatten() {
+            if self.link(index).is_some_and(|link| matches!(link.phase, Phase::Asleep)) {
+                self.dial(index);
+            }
         }
     }
 
@@ -372,6 +458,7 @@ impl Engine {
                 self.end_hunt(scope, index);
             }
             self.resolve_waiting_collections(bucket);
+            self.close_stream(bucket);
         }
     }
 
@@ -386,7 +473,7 @@ impl Engine {
     /// An answer to the handshake's request for a map that holds none.
     pub(super) fn on_handshake_config_refused(&mut self, index: u32, status: Status) {
         let Some(link) = self.link(index) else { return };
-        let Role::Seed { scope, .. } = link.role else { return };
+        let Role::Seed { scope, target } = link.role else { return };
         if link.bucket_refused.is_some() {
             return;
         }
@@ -401,6 +488,14 @@ impl Engine {
                 | Status::ECONFIG_ONLY,
             ) => {
                 self.retry_config_later(index);
+                // A node that goes on so has a bucket whose map only the manager gives (`cluster-maps.md` D3).
+                let pause = self.link(index).and_then(|link| link.config_retry).map(|(_, pause)| pause);
+                if let (ScopeId::Bucket(_), true) = (scope, pause >= Some(CONFIG_PERSISTS)) {
+                    self.hunt_without_map(scope, target);
+                }
+            }
+            (ScopeId::Bucket(_), Status::UNKNOWN_COMMAND | Status::NOT_SUPPORTED) => {
+                self.hunt_without_map(scope, target);
             }
             // Servers before 6.5 have no cluster map, and some users have no right to it: what can be had comes with
             // the first bucket (`connecting.md` 4.4).

@@ -42,7 +42,7 @@ fn dials(outputs: &[Output]) -> Vec<ConnId> {
 fn serving(config: EngineConfig, now: Instant) -> (Engine, ConnId) {
     let mut engine = Engine::new(config, [1; 32], now);
     let conn = dials(&drain(&mut engine).0)[0];
-    engine.handle_input(Input::Connected { conn }, now);
+    engine.handle_input(Input::Connected { conn, local: None }, now);
     drain(&mut engine);
     let sent = engine.transmit(conn).collect::<Vec<_>>().concat();
     engine.handle_input(Input::Written { conn, len: sent.len() }, now);
@@ -84,7 +84,7 @@ fn slow_handshakes_of_a_hunt_leave_no_wait_in_the_past() {
         let (outputs, wait) = drain(&mut engine);
         assert!(wait.is_some_and(|at| at > now));
         for conn in dials(&outputs) {
-            engine.handle_input(Input::Connected { conn }, now);
+            engine.handle_input(Input::Connected { conn, local: None }, now);
         }
         now += Duration::from_millis(500);
         engine.handle_timeout(now);

@@ -42,6 +42,11 @@ impl Deadlines {
         }
     }
 
+    /// How many deadlines are set.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len() - self.cleared + self.heap.len()
+    }
+
     /// Sets or moves the deadline of `index`.
     pub(crate) fn set(&mut self, index: u32, at: Instant) {
         self.clear(index);
@@ -206,6 +211,7 @@ mod tests {
                 }
                 prop_assert_eq!(deadlines.next(), model.values().min().copied());
                 prop_assert_eq!(deadlines.indexes().count(), model.len());
+                prop_assert_eq!(deadlines.len(), model.len());
             }
         }
     }

@@ -129,7 +129,10 @@ impl Engine {
             .is_some_and(map::VbucketMap::has_forward);
         // Where only bucket connections could be asked, the buckets' own polls bring the cluster's map too (S69).
         let fed = scope == ScopeId::Cluster && !self.buckets.is_empty() && self.idle_link().is_none();
-        let interval = if options.config_poll_interval.is_zero() || fed {
+        let interval = if options.config_poll_interval.is_zero()
+            || fed
+            || (scope != ScopeId::Cluster && self.is_over_http(scope))
+        {
             None
         } else if all_push {
             Some(options.config_safety_interval)
@@ -223,6 +226,16 @@ impl Engine {
     /// Does what the tracker has due.
     pub(super) fn tick_tracker(&mut self, scope: ScopeId) {
         let now = self.now;
+        if self.is_over_http(scope) {
+            // A bucket's stream brings what is new; a lost one is opened again by its own timer.
+            let tracker = &mut self.scope_mut(scope).tracker;
+            (tracker.wanted, tracker.next_poll) = (None, None);
+            if scope == ScopeId::Cluster {
+                self.restart_poll(scope);
+                self.want_cluster_link();
+            }
+            return;
+        }
         if self.tracker_due(scope).is_none_or(|at| at > now) {
             return;
         }

@@ -5,7 +5,7 @@
 
 use super::check::{check_typed, expected, finish, tidy};
 use super::near::near_miss;
-use super::registry::{self, Entry, Family, Named, Reading, Translation};
+use super::registry::{self, Entry, Named, Reading, Translation};
 use super::typed::{Options, Profile};
 use super::value::{self, Syntax, Value};
 use super::{OptionError, is_default};
@@ -116,9 +116,14 @@ impl<'a> Reader<'a> {
                     None => Ok(()),
                 }
             }
-            Some(Named::Family(Family { reason, .. })) => {
+            Some(Named::Group(group, syntax)) => {
                 let shown = self.shown(pair, name);
-                self.warn(WarningKind::IgnoredOption, &shown, *reason);
+                if syntax.read(text).is_none() {
+                    let text = self.shown(pair, text);
+                    let expected = syntax.expected();
+                    return Err(failure(ErrorKind::InvalidOption, &shown, &text, expected, Some(pair)));
+                }
+                self.warn(WarningKind::IgnoredOption, &shown, group.reason);
                 Ok(())
             }
             None => self.unknown(pair, name, text),
@@ -169,6 +174,10 @@ impl<'a> Reader<'a> {
         };
         if bare {
             self.suspect(entry, &value);
+        }
+        if reading == Reading::UnitNeeded {
+            let text = format!("it is a name of libcouchbase alone: write {}", entry.name);
+            self.warn(WarningKind::DeprecatedOption, name, text);
         }
         self.give(pair, name, entry, value, text);
         Ok(())

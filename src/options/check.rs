@@ -105,7 +105,8 @@ fn without_effect(options: &Options, entry: &Entry, tls: bool) -> Option<&'stati
         && entry.profile.is_some_and(|text| entry.syntax.read(text).as_ref() == Some(&value));
     let is_made = options.from_string.contains(entry.name) || !(is_default(entry, &value) || by_profile);
     match entry.availability {
-        Availability::Ignored(_) if is_made && entry.owner == Owner::Tls && !tls => {
+        // `enable_tls` is what turns TLS off.
+        _ if is_made && !tls && entry.owner == Owner::Tls && entry.name != "enable_tls" => {
             Some("TLS is off: write couchbases:// to turn it on")
         }
         Availability::Ignored(reason) if is_made => Some(reason),

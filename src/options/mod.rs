@@ -27,12 +27,18 @@ mod tests;
 mod typed;
 mod value;
 
-pub use registry::{Alias, Availability, Entry, Owner, Reading, registry};
-pub use typed::{CompressionMode, IpProtocol, Network, Options, Profile, TlsVerify, UnknownProfile};
+pub use registry::{
+    Alias, Availability, Entry, Group, Origin, Owner, Reading, Translation, Word, groups, registry, sections,
+    translations,
+};
+pub use typed::{
+    BootstrapOn, CompressionMode, IpProtocol, Network, Options, Profile, TlsVerify, UnknownProfile,
+};
 pub use value::{Syntax, Value};
 
 use crate::connstr::{ConnectionString, ErrorKind, Quoted, Seed, Warning, WarningKind};
 use apply::Request;
+use std::time::Duration;
 
 /// A refused setting (OPT-4).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,16 +125,9 @@ pub fn resolve(connstr: &ConnectionString, typed: Options) -> Result<Resolved, O
     }
     warnings.extend(applied.warnings);
     let srv_query = connstr.srv_query(tls).filter(|_| options.enable_dns_srv);
-    if options.from_string.contains("enable_dns_srv") && options.enable_dns_srv {
-        let (kind, text) = if srv_query.is_some() {
-            (
-                WarningKind::IgnoredOption,
-                "SRV records are not looked up by this build: the host itself is used",
-            )
-        } else {
-            (WarningKind::SrvForcedButIneligible, "SRV applies to one DNS name without port and type only")
-        };
-        warnings.push(Warning::new(kind, "enable_dns_srv", text));
+    if options.from_string.contains("enable_dns_srv") && options.enable_dns_srv && srv_query.is_none() {
+        let text = "SRV applies to one DNS name without port and type only";
+        warnings.push(Warning::new(WarningKind::SrvForcedButIneligible, "enable_dns_srv", text));
     }
     Ok(Resolved {
         options,
@@ -153,6 +152,11 @@ fn depends_on_tls(kind: WarningKind) -> bool {
 }
 
 impl Options {
+    /// The limit of TCP and TLS of one HTTP connection: `http_connect_timeout`, else `kv_connect_timeout`.
+    pub fn http_connect_limit(&self) -> Duration {
+        self.http_connect_timeout.unwrap_or(self.kv_connect_timeout)
+    }
+
     /// Takes the values of a profile, over what was set before (RFC 0074). What is set afterwards overwrites them.
     #[must_use]
     pub fn with_profile(mut self, profile: Profile) -> Self {

@@ -39,19 +39,39 @@ pub enum TlsVerify {
     None,
 }
 
-/// Which directions of the traffic are compressed (OPT-14).
+/// Which directions of the traffic are compressed (OPT-14), where the server grants compression and
+/// [`Options::enable_compression`] is on.
+///
+/// In every mode what comes compressed is decompressed: once compression is granted, a server sends documents as
+/// they are stored. In no mode a value is sent compressed to a server that has not granted it, since that server
+/// would refuse the write; libcouchbase's `force` covers the time before the grant is known, in which nothing is
+/// sent here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CompressionMode {
-    /// Values are compressed where it pays, and decompressed.
+    /// Values are sent compressed where it pays; the server may compress all that it sends.
     #[default]
     Both,
-    /// Values are decompressed only.
+    /// Values are never sent compressed; the server may compress all that it sends.
     InflateOnly,
-    /// Values are compressed only.
+    /// Values are sent compressed where it pays. The server is not asked to compress maps and errors.
     DeflateOnly,
-    /// Values are compressed whatever the server has granted.
+    /// As `Both`, and each value that shrinks at all is sent compressed, whatever
+    /// [`Options::compression_min_size`] and [`Options::compression_min_ratio`] say.
     Force,
+}
+
+/// Where cluster maps may come from (BOOT-17).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum BootstrapOn {
+    /// KV connections, and HTTP where they cannot give a map.
+    #[default]
+    Auto,
+    /// KV connections alone.
+    Cccp,
+    /// The manager port alone.
+    Http,
 }
 
 /// A named set of defaults (OPT-2).
@@ -136,6 +156,9 @@ options! {
     kv_durable_timeout: Duration = secs(10);
     /// Operations in flight get that long to end when the cluster is closed. Default 10 s.
     disconnect_timeout: Duration = secs(10);
+    /// TCP and TLS of one HTTP connection. Default: as `kv_connect_timeout`, see
+    /// [`http_connect_limit`](Options::http_connect_limit); profile 20 s.
+    http_connect_timeout: Option<Duration> = None;
 
     /// TLS on or off where the scheme leaves it open; `None`: as the scheme says (CS-1).
     enable_tls: Option<bool> = None;
@@ -147,6 +170,10 @@ options! {
     ip_protocol: IpProtocol = IpProtocol::Any;
     /// Seeds are tried in the order written. Default: no, they are shuffled once (BOOT-11).
     preserve_bootstrap_nodes_order: bool = false;
+    /// Where cluster maps may come from (BOOT-17). Default: KV, and HTTP where KV gives none.
+    bootstrap_on: BootstrapOn = BootstrapOn::Auto;
+    /// Whether a node is dialled when the first operation needs it (BOOT-30). Default: no, with the map.
+    enable_lazy_connections: bool = false;
     /// KV connections per node and bucket. Default and least 1.
     num_kv_connections: u32 = 1;
     /// How often the cluster map is asked for. Default 2.5 s; zero is off.
@@ -157,6 +184,10 @@ options! {
     config_poll_timeout: Duration = millis(2500);
     /// How often the map is asked for where every node pushes its changes (R-TRK-5). Default 10 s.
     config_safety_interval: Duration = secs(10);
+    /// Silence of an HTTP config stream after which it is opened anew elsewhere (BOOT-19). Default 5 min.
+    config_idle_redial_timeout: Duration = secs(300);
+    /// The longest pause after a failed HTTP config stream (BOOT-19). Default 4 s.
+    http_retry_delay: Duration = secs(4);
     /// Whether nodes are asked to push changes of the map. Default: yes.
     enable_clustermap_notification: bool = true;
     /// Keep-alive probes of the socket. Default: yes.
@@ -167,10 +198,20 @@ options! {
     kv_keep_alive_interval: Duration = secs(30);
     /// The socket's `TCP_NODELAY`, and the HELLO feature of that name. Default: yes.
     tcp_nodelay: bool = true;
+    /// How long sent bytes may stay unacknowledged before the socket gives up, where the system can tell it
+    /// (`TCP_USER_TIMEOUT` of Linux). Default 20 s; zero is off.
+    tcp_user_timeout: Duration = secs(20);
     /// Requests that may wait on one KV connection. Default 2048, at least 1.
     max_queue_size: usize = 2048;
     /// The longest pause between dials of one address (BOOT-25). Default 4.096 s.
     server_wait_backoff: Duration = millis(4096);
+    /// Operations that may wait at one time for their next attempt; one more ends as
+    /// [`RequestCanceled`](crate::error::ErrorKind::RequestCanceled). Default 32,768.
+    max_requests_in_retry: usize = 32_768;
+    /// The server group whose replicas are preferred (spec 5.4). Default: none.
+    server_group: Option<String> = None;
+    /// Whether a cluster of Enterprise Analytics is accepted. Default: no.
+    allow_enterprise_analytics: bool = false;
     /// Text added to the client's identification (spec 4.2). Default: none.
     user_agent_extra: Option<String> = None;
 
@@ -205,6 +246,10 @@ options! {
     tls_verify: TlsVerify = TlsVerify::Peer;
     /// Whether the peer's name is verified. Default: yes.
     tls_verify_hostname: bool = true;
+    /// Whether the Mozilla roots are left out of the default trust set. Default: no.
+    disable_mozilla_ca_certificates: bool = false;
+    /// Whether TLS 1.3 alone is offered. Default: no, but yes on Capella, where `Some(false)` permits 1.2 (TLS-10).
+    tls_disable_v1_2: Option<bool> = None;
 
     /// Whether keys and values are marked for redaction in logs. Default: no.
     log_redaction: bool = false;
@@ -267,6 +312,11 @@ setting!(
     self => self.clone().map_or(Value::Unset, Value::Text),
     Value::Text(text) => Some(Some(text))
 );
+setting!(
+    Option<Duration>,
+    self => self.map_or(Value::Unset, Value::Duration),
+    Value::Duration(span) => Some(Some(span))
+);
 setting!(Option<bool>, self => self.map_or(Value::Unset, Value::Bool), Value::Bool(on) => Some(Some(on)));
 setting!(
     Option<Profile>,
@@ -279,6 +329,7 @@ setting!(Network, self => Value::Text(self.to_string()), Value::Text(text) => ma
 });
 words!(IpProtocol { "any" => Any, "force_ipv4" => ForceIpv4, "force_ipv6" => ForceIpv6 });
 words!(TlsVerify { "peer" => Peer, "none" => None });
+words!(BootstrapOn { "auto" => Auto, "cccp" => Cccp, "http" => Http });
 words!(CompressionMode {
     "both" => Both, "inflate_only" => InflateOnly, "deflate_only" => DeflateOnly, "force" => Force
 });

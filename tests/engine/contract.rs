@@ -119,7 +119,7 @@ fn inputs_for_past_and_unknown_connections_are_ignored() {
     let cut = *old.first().expect("it dialled");
     let mut stranger = Engine::new(config("couchbase://10.0.0.1"), [1; 32], now);
     let at_cut = |engine: &mut Engine, conn: ConnId| {
-        engine.handle_input(Input::Connected { conn }, now);
+        engine.handle_input(Input::Connected { conn, local: None }, now);
         engine.handle_input(Input::Received { conn, data: &[0xff; 100] }, now);
         engine.handle_input(Input::Written { conn, len: usize::MAX }, now);
         engine.handle_input(Input::Lost { conn, why: LinkError::Reset }, now);

@@ -27,7 +27,7 @@ fn boot_25_a_lost_idle_connection_is_replaced_by_one_though_the_map_is_the_same(
         client.world.net.set_reachability(node(0), Reachability::Open);
         client.run_for(secs(10));
         assert_eq!(client.open_links(node(0)).len(), 1, "after {outage:?}");
-        assert_eq!(client.dial_times(None, secs(60)), [], "after {outage:?}");
+        assert_eq!(client.dial_times(None, secs(60)), Vec::<Duration>::new(), "after {outage:?}");
         assert_eq!(client.open_links(node(0)).len(), 1, "after {outage:?}");
     }
 }
@@ -49,7 +49,7 @@ fn boot_15_a_bucket_that_was_dark_and_returns_with_the_same_map_needs_no_seeds()
     for index in 0..2 {
         assert_eq!(client.open_links(node(index)).len(), 1);
     }
-    assert_eq!(client.dial_times(None, secs(60)), [], "the hunt is over");
+    assert_eq!(client.dial_times(None, secs(60)), Vec::<Duration>::new(), "the hunt is over");
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn boot_15_the_seeds_of_a_dark_bucket_are_let_go_whoever_answers_first() {
     for index in 0..2 {
         assert_eq!(client.open_links(node(index)).len(), 1);
     }
-    assert_eq!(client.dial_times(None, secs(60)), []);
+    assert_eq!(client.dial_times(None, secs(60)), Vec::<Duration>::new());
 }
 
 /// Refuses one bucket.

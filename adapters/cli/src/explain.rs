@@ -15,11 +15,12 @@ const EXAMPLES: &str = "\
 Examples:
   settee explain couchbase://db1.example.com,db2.example.com:11210/travel
   settee explain 'couchbases://db.example.com?kv_timeout=4s&network=external' --json
-  settee explain couchbase://db.example.com --all      also the options that the string does not set
+  settee explain 'couchbase://db.example.com?profile=wan_development'
+  settee explain couchbase://db.example.com --all      also the options that are at their default
 
-JSON: one object with tls, srv, srv_query, bucket, seeds[{host, kv, mgmt}], options{name: value}, warnings[],
-notes[], error{kind, offset, fragment, hint}. `error` is null if the string is all right, and everything else is empty
-if it is not.
+JSON: one object with tls, srv, srv_query, bucket, profile, seeds[{host, kv, mgmt}], options{name: value},
+no_effect{name: reason}, warnings[{kind, subject, text}], notes[], error{kind, offset, fragment, hint}. `error` is
+null if the string is all right, and everything else is empty if it is not.
 
 Exit codes: 0 the string can be used, 1 it cannot.";
 
@@ -33,7 +34,7 @@ pub(crate) struct Args {
     /// Write one JSON object.
     #[arg(long)]
     json: bool,
-    /// Show all options in effect, also those that the string does not set.
+    /// Show all options in effect, also those that are at their default.
     #[arg(long)]
     all: bool,
 }
@@ -86,7 +87,8 @@ fn read(text: &str) -> Result<Resolved, Wrong> {
 }
 
 fn settings(resolved: &Resolved, all: bool) -> impl Iterator<Item = options::EffectiveSetting> {
-    resolved.options.effective().into_iter().filter(move |setting| all || setting.from_string)
+    let settings = resolved.options.effective().into_iter();
+    settings.filter(move |setting| all || setting.from_string || setting.changed)
 }
 
 fn meaning_json(resolved: &Resolved, all: bool) -> Value {
@@ -98,14 +100,23 @@ fn meaning_json(resolved: &Resolved, all: bool) -> Value {
     let options: serde_json::Map<String, Value> = settings(resolved, all)
         .map(|setting| (setting.name.to_owned(), Value::from(setting.value)))
         .collect();
-    let warnings: Vec<String> = resolved.warnings.iter().map(ToString::to_string).collect();
+    let no_effect: serde_json::Map<String, Value> = settings(resolved, all)
+        .filter_map(|setting| Some((setting.name.to_owned(), Value::from(setting.ignored?))))
+        .collect();
+    let warnings: Vec<Value> = resolved
+        .warnings
+        .iter()
+        .map(|warning| json!({"kind": warning.kind.name(), "subject": warning.subject, "text": warning.text}))
+        .collect();
     json!({
         "tls": resolved.tls,
         "srv": resolved.srv_query.is_some(),
         "srv_query": resolved.srv_query,
         "bucket": resolved.bucket,
+        "profile": resolved.options.profile.map(|profile| profile.to_string()),
         "seeds": seeds,
         "options": options,
+        "no_effect": no_effect,
         "warnings": warnings,
         "notes": resolved.notes,
         "error": null,
@@ -127,8 +138,10 @@ fn wrong_json(wrong: &Wrong) -> Value {
         "srv": null,
         "srv_query": null,
         "bucket": null,
+        "profile": null,
         "seeds": [],
         "options": {},
+        "no_effect": {},
         "warnings": [],
         "notes": [],
         "error": error,
@@ -143,6 +156,10 @@ fn write_meaning(out: &mut impl Write, resolved: &Resolved, all: bool, colours: 
         None => row("SRV", "not looked up")?,
     }
     row("bucket", &resolved.bucket.as_deref().map_or_else(|| "none".to_owned(), visible))?;
+    row(
+        "profile",
+        &resolved.options.profile.map_or_else(|| "none".to_owned(), |profile| profile.to_string()),
+    )?;
     for (index, seed) in resolved.seeds.iter().enumerate() {
         let port =
             |name: &str, port: Option<u16>| port.map(|port| format!("{name} {port}")).unwrap_or_default();

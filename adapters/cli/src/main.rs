@@ -16,6 +16,7 @@ mod get;
 mod hex;
 mod map;
 mod metadata;
+mod options;
 mod rm;
 mod serve;
 mod set;
@@ -33,6 +34,7 @@ Examples:
   settee set -c couchbase://127.0.0.1 greeting '{\"text\": \"hello\"}'
   settee get -c couchbase://127.0.0.1 greeting
   settee explain 'couchbase://db.example.com?kv_timeout=4s'
+  settee options timeout
   settee map config.json --seed db.example.com:11210 --key airline_10
   settee decode 80000005000000000000000500000001000000000000000068656c6c6f
   settee bench couchbase://127.0.0.1 --op get --in-flight 64 --seconds 5
@@ -58,6 +60,7 @@ enum Command {
     Set(set::Args),
     Rm(rm::Args),
     Explain(explain::Args),
+    Options(options::Args),
     Map(map::Args),
     Decode(decode::Args),
     Bench(bench::Args),
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Command::Set(args) => set::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Explain(args) => explain::run(&args),
+        Command::Options(args) => options::run(&args),
         Command::Map(args) => map::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Bench(args) => bench::run(&args),

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use settee::connstr::{self, Warning};
-use settee::engine::{DesiredState, Engine, EngineConfig};
+use settee::engine::{ConfigError, Engine, EngineConfig};
+use settee::options::resolve;
 
 use crate::driver::{Driver, LoopCounters, Published};
 use crate::error::Error;
@@ -14,6 +15,7 @@ use crate::mailbox::{Command, Mailbox, Message};
 use crate::names::{CollectionName, DEFAULT};
 use crate::ops::OpFuture;
 use crate::options::ClusterOptions;
+use crate::ready::{WaitUntilReady, WaitUntilReadyOptions};
 use crate::runtime::Runtime;
 
 /// What all handles of a cluster share. When the last of them goes, the driver is told.
@@ -36,9 +38,15 @@ impl Drop for Shared {
 
 /// A connection to a cluster: the way to its buckets.
 ///
-/// One per application is enough. Handles are cheap clones of each other, may be used from any thread or task, and are
-/// bound to no runtime (LIFE-1). Dropping the last handle ends the connections at once (LIFE-4);
-/// [`close`](Self::close) lets operations in flight finish.
+/// One per application is enough, made at its start; threads and tasks share it, and instances of their own would only open
+/// more connections. Handles are cheap clones of each other, may be used from any thread or task, and are bound to no
+/// runtime (LIFE-1). Several clusters in one process are independent (LIFE-7).
+///
+/// [`close`](Self::close) lets operations in flight finish and refuses later ones. Without it, the connections end at once
+/// when the last handle is dropped, be it cluster, bucket or collection (LIFE-4); the future of an operation counts as one.
+///
+/// After `fork`, a child must open a cluster of its own and leave its copy of the parent's alone: the sockets are shared with
+/// the parent, and the runtime's threads do not exist in the child (LIFE-5).
 ///
 /// An adapter such as `settee-tokio` makes one from a connection string.
 #[derive(Clone)]
@@ -76,6 +84,14 @@ impl Cluster {
         options: ClusterOptions,
     ) -> Result<Self, Error> {
         let connstr = connstr::parse(connection_string)?;
+        if let Some(refused) = options.refused {
+            return Err(refused.into());
+        }
+        if !options.trust.is_empty() && resolve(&connstr, options.options.clone())?.tls {
+            // Never a wider trust than the one asked for.
+            let (feature, hint) = ("trust sources", "name PEM files by trust_certificate");
+            return Err(ConfigError::FeatureNotAvailable { feature, hint }.into());
+        }
         let mut config = EngineConfig::new(&connstr, options.options, options.authenticator?)?;
         config.platform = format!("({}/{}; {})", env::consts::OS, env::consts::ARCH, runtime.name());
         let (settings, warnings) = (config.options.clone(), config.warnings.clone());
@@ -118,9 +134,16 @@ impl Cluster {
         Some(Bucket { shared: Arc::clone(&self.shared), name })
     }
 
-    /// Completes when the cluster is connected.
+    /// Completes when the cluster is connected: every node of the cluster map has taken the credentials. Fails with
+    /// `UnambiguousTimeout` after `timeout`, saying what became of each seed, and at once where waiting cannot help, such as
+    /// for refused credentials (BOOT-28, BOOT-29).
     pub fn wait_until_ready(&self, timeout: Duration) -> WaitUntilReady {
-        WaitUntilReady::new(&self.shared, None, timeout)
+        self.wait_until_ready_with(WaitUntilReadyOptions::new(timeout))
+    }
+
+    /// [`wait_until_ready`](Self::wait_until_ready) with what else there is to choose.
+    pub fn wait_until_ready_with(&self, options: WaitUntilReadyOptions) -> WaitUntilReady {
+        WaitUntilReady::new(&self.shared, None, options)
     }
 
     /// Stops taking operations, lets those in flight finish for at most `disconnect_timeout` (default 10 s), and closes
@@ -187,9 +210,15 @@ impl Bucket {
         self.collection(DEFAULT)
     }
 
-    /// Completes when the bucket's nodes are connected; reveals a bucket that does not exist.
+    /// Completes when the bucket's nodes are connected; reveals a bucket that does not exist. See
+    /// [`Cluster::wait_until_ready`].
     pub fn wait_until_ready(&self, timeout: Duration) -> WaitUntilReady {
-        WaitUntilReady::new(&self.shared, Some(Arc::clone(&self.name)), timeout)
+        self.wait_until_ready_with(WaitUntilReadyOptions::new(timeout))
+    }
+
+    /// [`wait_until_ready`](Self::wait_until_ready) with what else there is to choose.
+    pub fn wait_until_ready_with(&self, options: WaitUntilReadyOptions) -> WaitUntilReady {
+        WaitUntilReady::new(&self.shared, Some(Arc::clone(&self.name)), options)
     }
 }
 
@@ -266,46 +295,5 @@ impl Collection {
 impl fmt::Debug for Collection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Collection({:?}, {:?}, {:?})", self.name.bucket, self.name.scope, self.name.collection)
-    }
-}
-
-/// Waits for a cluster or a bucket; to be awaited.
-#[must_use = "nothing waits until this is awaited"]
-#[derive(Clone)]
-pub struct WaitUntilReady {
-    shared: Arc<Shared>,
-    bucket: Option<Arc<str>>,
-    desired: DesiredState,
-    timeout: Duration,
-}
-
-impl WaitUntilReady {
-    fn new(shared: &Arc<Shared>, bucket: Option<Arc<str>>, timeout: Duration) -> Self {
-        Self { shared: Arc::clone(shared), bucket, desired: DesiredState::Online, timeout }
-    }
-
-    /// What to wait for. Default: every node is connected.
-    pub const fn desired_state(mut self, desired: DesiredState) -> Self {
-        self.desired = desired;
-        self
-    }
-}
-
-impl IntoFuture for WaitUntilReady {
-    type Output = Result<(), Error>;
-    type IntoFuture = OpFuture<()>;
-
-    fn into_future(self) -> OpFuture<()> {
-        let Self { shared, bucket, desired, timeout } = self;
-        OpFuture::command(shared, Command::WaitUntilReady { bucket, desired, timeout }, |_, _| Some(()))
-    }
-}
-
-impl fmt::Debug for WaitUntilReady {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitUntilReady")
-            .field("bucket", &self.bucket)
-            .field("desired", &self.desired)
-            .finish()
     }
 }

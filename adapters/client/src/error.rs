@@ -2,11 +2,14 @@
 
 use settee::auth::AuthError;
 use settee::connstr::ParseError;
-use settee::engine::ConfigError;
+use settee::engine::{BootstrapReport, ConfigError};
 use settee::error::{ErrorKind, OpContext, OpError};
 use settee::options::OptionError;
 
 /// What a call can fail with.
+///
+/// One line by `Display` says all of it: kind, place, and what to do. Of a failed connect that is every seed with the stage
+/// it failed in, and the hints; [`bootstrap`](Self::bootstrap) has the same for programs.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -14,16 +17,16 @@ pub enum Error {
     #[error(transparent)]
     Operation(#[from] OpError),
     /// The connection string cannot be read; says where, and what to do.
-    #[error("{0}")]
+    #[error(transparent)]
     ConnectionString(Box<ParseError>),
     /// An option, of the connection string or a typed one, is refused.
-    #[error("{0}")]
+    #[error(transparent)]
     Option(Box<OptionError>),
     /// The credentials cannot be right.
-    #[error("{0}")]
+    #[error(transparent)]
     Credentials(Box<AuthError>),
     /// The settings contradict each other, or ask for what this build cannot do.
-    #[error("{0}")]
+    #[error(transparent)]
     Configuration(Box<ConfigError>),
     /// The operating system gave no random bytes for the authentication.
     #[error("the operating system gives no random bytes")]
@@ -55,6 +58,11 @@ impl Error {
             Self::Operation(error) => Some(error.context()),
             _ => None,
         }
+    }
+
+    /// How connecting went, if the call waited for a connection: each seed with its stage and error, and hints (BOOT-16).
+    pub fn bootstrap(&self) -> Option<&BootstrapReport> {
+        self.context()?.bootstrap.as_deref()
     }
 
     /// Whether a write may have happened although the operation failed.
@@ -96,10 +104,41 @@ impl From<ConfigError> for Error {
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error as _;
+
+    use settee::connstr;
+
     use super::*;
 
     #[test]
     fn results_stay_small() {
         assert!(size_of::<Error>() <= 24, "{}", size_of::<Error>());
+    }
+
+    #[test]
+    fn each_error_says_what_its_source_says_and_passes_the_chain_on() {
+        let parse = connstr::parse("couchbase://h:notaport").unwrap_err();
+        let config = ConfigError::InvalidArgument("a token is sent over TLS only".into());
+        let missing = ConfigError::FeatureNotAvailable { feature: "tls", hint: "use a build with TLS" };
+        let login = AuthError::InvalidArgument("the user name is empty");
+        let cases: [(Error, &dyn std::error::Error, ErrorKind); 4] = [
+            (parse.clone().into(), &parse, ErrorKind::InvalidArgument),
+            (config.clone().into(), &config, ErrorKind::InvalidArgument),
+            (missing.clone().into(), &missing, ErrorKind::FeatureNotAvailable),
+            (login.clone().into(), &login, ErrorKind::InvalidArgument),
+        ];
+        for (error, inner, kind) in cases {
+            assert_eq!(error.to_string(), inner.to_string());
+            assert_eq!(error.source().map(ToString::to_string), inner.source().map(ToString::to_string));
+            assert_eq!(error.kind(), kind);
+            assert!(error.context().is_none() && error.bootstrap().is_none());
+        }
+    }
+
+    #[test]
+    fn what_an_engine_refuses_is_told_apart() {
+        let parse = connstr::parse("couchbase://h:notaport").unwrap_err();
+        let error = Error::from(ConfigError::ConnectionString(parse.clone()));
+        assert_eq!(error, Error::ConnectionString(Box::new(parse)));
     }
 }

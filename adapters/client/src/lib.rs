@@ -27,27 +27,33 @@ pub mod metadata;
 mod names;
 pub mod ops;
 mod options;
+mod ready;
+mod resolver;
 mod results;
 pub mod runtime;
+mod security;
 mod slot;
 mod trace;
 pub mod trust;
 pub mod value;
 
-pub use cluster::{Bucket, Cluster, Collection, Scope, WaitUntilReady};
+pub use cluster::{Bucket, Cluster, Collection, Scope};
 pub use driver::LoopCounters;
 pub use error::Error;
 pub use metadata::metadata;
 pub use ops::{BinaryCollection, OpFuture};
 pub use options::{ClusterOptions, Credentials};
+pub use ready::{WaitUntilReady, WaitUntilReadyOptions};
+pub use resolver::system_resolver;
 pub use results::{CounterResult, ExistsResult, GetResult, MutationResult};
 pub use runtime::Runtime;
+pub use security::TrustSource;
 pub use settee::auth::{AuthError, Authenticator, BearerAuthenticator, PasswordAuthenticator};
 pub use settee::connstr::Warning;
 pub use settee::engine::{BootstrapReport, DesiredState, Durability, RetryReason, RetryStrategy};
 pub use settee::error::{ErrorKind, OpContext, OpError};
 pub use settee::ids::{Cas, MutationToken};
-pub use settee::options::{CompressionMode, IpProtocol, Network, Options, Profile};
+pub use settee::options::{CompressionMode, IpProtocol, Network, Options, Profile, TlsVerify};
 pub use value::{Decode, Encode, Flags, Json, Legacy, RawBinary, RawJson, RawString};
 
 #[cfg(test)]

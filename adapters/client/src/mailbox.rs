@@ -66,6 +66,8 @@ pub(crate) enum Source {
     Link(usize),
     /// A name look-up, by its place.
     Lookup(usize),
+    /// A UDP socket, by its place.
+    Query(usize),
     /// The timer.
     Timer,
 }

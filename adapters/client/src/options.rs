@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use settee::auth::{AuthError, Authenticator, BearerAuthenticator, PasswordAuthenticator};
+use settee::engine::ConfigError;
 use settee::options::{Options, Profile};
+
+use crate::security::TrustSource;
 
 /// Credentials and settings of a [`Cluster`](crate::Cluster).
 ///
@@ -21,6 +24,10 @@ use settee::options::{Options, Profile};
 pub struct ClusterOptions {
     pub(crate) authenticator: Result<Authenticator, AuthError>,
     pub(crate) options: Options,
+    /// All but PEM files, which are an option.
+    pub(crate) trust: Vec<TrustSource>,
+    /// What is wrong with the arguments, to be reported by connecting.
+    pub(crate) refused: Option<ConfigError>,
     pub(crate) strict_flags: bool,
 }
 
@@ -30,6 +37,8 @@ impl ClusterOptions {
         Self {
             authenticator: credentials.into_authenticator(),
             options: Options::default(),
+            trust: Vec::new(),
+            refused: None,
             strict_flags: false,
         }
     }

@@ -32,6 +32,18 @@ pub trait Runtime: Clone + Send + Sync + 'static {
     /// Asks the platform's resolver for the addresses of a host name, in the resolver's order.
     fn lookup(&self, host: String) -> BoxFuture<io::Result<Vec<IpAddr>>>;
 
+    /// Opens a UDP socket on any free port, connected to a server. It is closed by dropping it.
+    ///
+    /// Without it nothing but the look-up of SRV records is lost (`couchbase://` with a lone name); a seed is then
+    /// taken as it stands.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::Unsupported`] where the runtime has no UDP, which is the default.
+    fn datagrams(&self, server: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
+        let _ = server;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// A timer that ends at an instant.
     fn timer(&self, at: Instant) -> Self::Timer;
 
@@ -56,18 +68,31 @@ pub trait Timer: Send + 'static {
     fn reset(&mut self, at: Instant);
 }
 
-/// Options of a TCP socket, to be set before or after the dial.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A UDP socket of a [`Runtime`], connected to one server. A few are opened per cluster, each for a question to a name
+/// server.
+pub trait Datagrams: Send + 'static {
+    /// Sends one datagram, whole.
+    ///
+    /// # Errors
+    /// The platform's: no route, a port that an earlier datagram found closed.
+    fn poll_send(&mut self, cx: &mut Context<'_>, payload: &[u8]) -> Poll<io::Result<()>>;
+
+    /// Receives one datagram of the server into `buffer`, which has room for the largest, and returns its length.
+    ///
+    /// # Errors
+    /// The platform's: a port that an earlier datagram found closed.
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
+}
+
+/// Options of a TCP socket, to be set before or after the dial. By default nothing is set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SocketOptions {
     /// TCP_NODELAY.
     pub nodelay: bool,
     /// SO_KEEPALIVE with this idle time before the first probe; `None`: off.
     pub keepalive: Option<Duration>,
-}
-
-impl SocketOptions {
-    pub(crate) const fn new(nodelay: bool, keepalive: Option<Duration>) -> Self {
-        Self { nodelay, keepalive }
-    }
+    /// TCP_USER_TIMEOUT, where the platform has it (Linux): how long sent bytes may go without the peer's
+    /// acknowledgement before the connection ends; `None`: as the platform says.
+    pub user_timeout: Option<Duration>,
 }

@@ -3,11 +3,54 @@
 use crate::NodeId;
 use crate::clock::{Clock, Seeded};
 use crate::collections::Collections;
+use crate::hash::vbucket_of;
+use crate::ketama::Ring;
+use crate::node::Node;
 use crate::store::Vbucket;
+use settee::wire::Status;
 use std::collections::BTreeMap;
 
 /// Who holds a vbucket: position 0 is the active copy, the others are replicas; `None` is nobody.
 pub type Row = Vec<Option<NodeId>>;
+
+/// What a bucket is made of and how its keys are placed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BucketKind {
+    /// On disk, placed by vbuckets.
+    #[default]
+    Couchbase,
+    /// In memory, placed by vbuckets.
+    Ephemeral,
+    /// In memory, placed by a ketama ring, without replicas, collections and maps over the data service.
+    Memcached,
+}
+
+impl BucketKind {
+    /// `bucketType`.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Couchbase => "membase",
+            Self::Ephemeral => "ephemeral",
+            Self::Memcached => "memcached",
+        }
+    }
+
+    /// `nodeLocator`.
+    pub(crate) const fn locator(self) -> &'static str {
+        match self {
+            Self::Couchbase | Self::Ephemeral => "vbucket",
+            Self::Memcached => "ketama",
+        }
+    }
+}
+
+/// Whether and how a bucket is put to sleep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Hibernation {
+    /// What SELECT_BUCKET answers.
+    pub(crate) status: Status,
+}
 
 /// A configuration text for one node, in both forms in which it is sent.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +66,17 @@ pub(crate) struct Bucket {
     pub(crate) name: String,
     /// Identity of this incarnation, hexadecimal.
     pub(crate) uuid: String,
+    pub(crate) kind: BucketKind,
     pub(crate) replicas: usize,
     /// When its map was last built.
     pub(crate) rev: i64,
     pub(crate) rows: Vec<Row>,
     pub(crate) forward: Option<Vec<Row>>,
+    /// By vbucket; of a memcached bucket by node, as far as nodes were used.
     pub(crate) vbuckets: Vec<Vbucket>,
+    /// The ring of a memcached bucket, and the revision that it was made for.
+    pub(crate) ring: (i64, Ring),
+    pub(crate) hibernation: Option<Hibernation>,
     pub(crate) collections: Collections,
     /// Nodes that have the configuration and no data engine yet (status 0x0d).
     pub(crate) config_only: Vec<NodeId>,
@@ -41,19 +89,24 @@ pub(crate) struct Bucket {
 impl Bucket {
     pub(crate) fn new(
         name: &str,
+        kind: BucketKind,
         vbuckets: u16,
         replicas: usize,
         nodes: &[NodeId],
         rng: &mut Seeded,
     ) -> Self {
+        let (vbuckets, replicas) = if kind == BucketKind::Memcached { (0, 0) } else { (vbuckets, replicas) };
         Self {
             name: name.to_owned(),
+            kind,
             uuid: crate::sasl::hex(&rng.bytes::<16>()),
             replicas,
             rev: 0,
             rows: spread(vbuckets, replicas, nodes),
             forward: None,
             vbuckets: (0..vbuckets).map(|_| Vbucket::new(rng.next() >> 16)).collect(),
+            ring: (0, Ring::default()),
+            hibernation: None,
             collections: Collections::default(),
             config_only: Vec::new(),
             absent: Vec::new(),
@@ -68,7 +121,34 @@ impl Bucket {
     }
 
     pub(crate) fn is_active(&self, vbucket: u16, node: NodeId) -> bool {
+        if self.kind == BucketKind::Memcached {
+            return usize::from(vbucket) == node.0;
+        }
         self.rows.get(usize::from(vbucket)).and_then(|row| row.first()) == Some(&Some(node))
+    }
+
+    /// Who should have a key of a memcached bucket.
+    pub(crate) fn ketama_owner(&mut self, key: &[u8], nodes: &[Node]) -> Option<NodeId> {
+        if self.ring.0 != self.rev {
+            self.ring = (self.rev, Ring::of(nodes));
+        }
+        self.ring.1.owner(key)
+    }
+
+    /// Which of the `vbuckets` has a key.
+    pub(crate) fn place_of(&self, key: &[u8], nodes: &[Node]) -> Option<usize> {
+        if self.kind == BucketKind::Memcached {
+            return Ring::of(nodes).owner(key).map(|node| node.0);
+        }
+        Some(usize::from(vbucket_of(key, self.vbucket_count())))
+    }
+
+    /// The documents that a node of a memcached bucket has.
+    pub(crate) fn of_node(&mut self, node: NodeId, rng: &mut Seeded) -> Option<&mut Vbucket> {
+        while self.vbuckets.len() <= node.0 {
+            self.vbuckets.push(Vbucket::new(rng.next() >> 16));
+        }
+        self.vbuckets.get_mut(node.0)
     }
 
     pub(crate) fn is_replica(&self, vbucket: u16, node: NodeId) -> bool {
@@ -152,7 +232,7 @@ mod tests {
     #[test]
     fn p14_a_failed_node_leaves_the_rows() {
         let nodes = [NodeId(0), NodeId(1)];
-        let mut bucket = Bucket::new("b", 4, 1, &nodes, &mut Seeded::new(1));
+        let mut bucket = Bucket::new("b", BucketKind::Couchbase, 4, 1, &nodes, &mut Seeded::new(1));
         assert_eq!(bucket.without_node(NodeId(0)), [0, 1]);
         assert!(bucket.rows.iter().all(|row| row == &[Some(NodeId(1)), None]));
         assert_eq!(bucket.without_node(NodeId(1)), [0, 1, 2, 3]);

@@ -1,14 +1,20 @@
 //! The cluster: nodes, buckets, users, and the connections to them. Pure: bytes and clock readings in, bytes out.
 
+mod connection;
 mod control;
+pub(crate) mod secure;
 
+use self::connection::{Connection, Protocol};
 use crate::NodeId;
-use crate::bucket::{Bucket, Rendered};
+use crate::bucket::{Bucket, BucketKind, Rendered};
 use crate::clock::{Clock, Seeded};
 use crate::config;
+use crate::http::HttpState;
+use crate::listener::Listener;
 use crate::node::{Node, NodeAddress, NodeState, Settings};
 use crate::sasl::Users;
-use crate::session::{Closing, Session};
+use crate::session::Session;
+use crate::tls::TlsSettings;
 use std::time::{Duration, Instant};
 
 /// A connection as the cluster knows it. Never used twice.
@@ -20,6 +26,8 @@ pub(crate) struct State {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
     pub(crate) users: Users,
+    pub(crate) tls: TlsSettings,
+    pub(crate) http: HttpState,
     pub(crate) nodes: Vec<Node>,
     pub(crate) buckets: Vec<Bucket>,
     /// One counter for all maps (`cluster-maps.md` P1).
@@ -41,21 +49,35 @@ impl State {
     pub(crate) fn bucket_config(&mut self, bucket: usize, node: NodeId) -> Option<&Rendered> {
         let bucket = self.buckets.get_mut(bucket).filter(|bucket| !bucket.dropped)?;
         if bucket.rendered.get(&node).is_none_or(|rendered| rendered.rev != bucket.rev) {
-            let rendered = config::bucket_config(&self.nodes, bucket, node, self.settings.epoch, &self.uuid);
+            let form = form(&self.settings, &self.uuid);
+            let rendered = config::bucket_config(&self.nodes, bucket, node, &form);
             bucket.rendered.insert(node, rendered);
         }
         bucket.rendered.get(&node)
     }
 
-    /// The map of the cluster as this node gives it.
+    /// The map of the cluster as this node gives it; old releases have none.
     pub(crate) fn global_config(&mut self, node: NodeId) -> Option<&Rendered> {
+        if !self.settings.posture.has_cluster_config() {
+            return None;
+        }
         if self.nodes.get(node.0)?.global.rev != self.global_rev {
-            let rendered =
-                config::global_config(&self.nodes, node, self.global_rev, self.settings.epoch, &self.uuid);
+            let form = form(&self.settings, &self.uuid);
+            let rendered = config::global_config(&self.nodes, node, self.global_rev, &form);
             self.nodes.get_mut(node.0)?.global = rendered;
         }
         self.nodes.get(node.0).map(|node| &node.global)
     }
+}
+
+fn form<'a>(settings: &Settings, cluster_uuid: &'a str) -> config::Form<'a> {
+    config::Form { posture: settings.posture, epoch: settings.epoch, cluster_uuid }
+}
+
+/// `nodeUUID` of the node at a place: of its own, and the same with the same seed.
+fn node_uuid(seed: u64, index: usize) -> String {
+    let mut rng = Seeded::new(seed ^ 0x6e6f_6465 ^ ((index as u64) << 32));
+    crate::sasl::hex(&rng.bytes::<16>())
 }
 
 /// A Couchbase cluster as a state machine.
@@ -68,7 +90,7 @@ impl State {
 /// The other half of the methods is the harness: it changes the cluster under its clients' feet.
 pub struct Cluster {
     state: State,
-    sessions: Vec<Option<Session>>,
+    connections: Vec<Option<Connection>>,
     free: Vec<usize>,
     opened: u64,
     touched: Vec<ConnId>,
@@ -79,10 +101,15 @@ impl Cluster {
     pub fn new(settings: Settings, nodes: Vec<NodeAddress>, now: Instant, unix: Duration) -> Self {
         let mut rng = Seeded::new(settings.seed);
         let users = Users::new(settings.scram_iterations, rng.next());
-        let nodes = nodes.into_iter().map(|address| Node::new(address, settings.features)).collect();
+        let nodes = (0..)
+            .zip(nodes)
+            .map(|(index, address)| Node::new(address, settings.features, node_uuid(settings.seed, index)))
+            .collect();
         let state = State {
             clock: Clock::new(now, unix),
             users,
+            tls: TlsSettings::new(unix),
+            http: HttpState::default(),
             nodes,
             buckets: Vec::new(),
             rev: 1,
@@ -92,22 +119,24 @@ impl Cluster {
             delayed: Vec::new(),
             settings,
         };
-        Self { state, sessions: Vec::new(), free: Vec::new(), opened: 0, touched: Vec::new() }
+        Self { state, connections: Vec::new(), free: Vec::new(), opened: 0, touched: Vec::new() }
     }
 
-    /// Opens a connection to a node; `None` if the node is down or there is no such node.
-    pub fn connect(&mut self, node: NodeId, now: Instant) -> Option<ConnId> {
+    /// Opens a connection to a port of a node; `None` if the node is down, has no such listener, or does not exist.
+    pub fn connect(&mut self, node: NodeId, listener: Listener, now: Instant) -> Option<ConnId> {
         self.state.clock.set(now);
-        self.state.nodes.get(node.0).filter(|node| node.state != NodeState::Down)?;
-        let slot = self.free.pop().unwrap_or(self.sessions.len());
-        self.opened += 1;
+        let found = self.state.nodes.get(node.0).filter(|node| node.state != NodeState::Down)?;
+        found.address.port(listener)?;
+        let slot = self.free.last().copied().unwrap_or(self.connections.len());
         // The low bits find the slot, the high ones tell its users apart.
-        let id = ConnId((self.opened << 24) | slot as u64);
-        if slot == self.sessions.len() {
-            self.sessions.push(None);
+        let id = ConnId(((self.opened + 1) << 24) | slot as u64);
+        let connection = Connection::new(id, node, listener, &mut self.state)?;
+        self.opened += 1;
+        if self.free.pop().is_none() {
+            self.connections.push(None);
         }
-        if let Some(place) = self.sessions.get_mut(slot) {
-            *place = Some(Session::new(id, node));
+        if let Some(place) = self.connections.get_mut(slot) {
+            *place = Some(connection);
         }
         Some(id)
     }
@@ -115,50 +144,43 @@ impl Cluster {
     /// Bytes from the client. Ignored on a connection that has ended.
     pub fn receive(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
         self.state.clock.set(now);
-        let Self { state, sessions, .. } = self;
-        if let Some(session) = session_mut(sessions, conn) {
-            session.receive(state, bytes);
+        let Self { state, connections, .. } = self;
+        if let Some(connection) = connection_mut(connections, conn) {
+            connection.receive(state, bytes);
         }
     }
 
     /// Bytes for the client, until [`written`](Self::written) takes them.
     pub fn output(&self, conn: ConnId) -> &[u8] {
-        session(&self.sessions, conn).map(Session::pending).unwrap_or_default()
+        connection(&self.connections, conn).map(Connection::pending).unwrap_or_default()
     }
 
     /// The client was given the first `len` bytes of the output. Requests that waited for room are worked on.
     pub fn written(&mut self, conn: ConnId, len: usize, now: Instant) {
-        let Self { state, sessions, .. } = self;
-        let Some(session) = session_mut(sessions, conn) else { return };
-        let blocked = !session.wants_input();
-        session.written(len);
-        if blocked && session.wants_input() {
+        let Self { state, connections, .. } = self;
+        if let Some(connection) = connection_mut(connections, conn) {
             state.clock.set(now);
-            session.resume(state);
+            connection.written(state, len);
         }
     }
 
     /// Whether to read from this client: not while it leaves too many answers unread.
     pub fn wants_input(&self, conn: ConnId) -> bool {
-        session(&self.sessions, conn).is_some_and(Session::wants_input)
+        connection(&self.connections, conn).is_some_and(Connection::wants_input)
     }
 
     /// Whether the server has closed this connection: everything that it still had to say was taken.
     pub fn is_closed(&self, conn: ConnId) -> bool {
-        session(&self.sessions, conn).is_none_or(|session| match session.closing {
-            Closing::No => false,
-            Closing::AfterOutput => session.pending().is_empty(),
-            Closing::Now => true,
-        })
+        connection(&self.connections, conn).is_none_or(Connection::is_closed)
     }
 
     /// Forgets a connection: the client closed it, or it [was closed](Self::is_closed).
     pub fn disconnect(&mut self, conn: ConnId) {
-        if session(&self.sessions, conn).is_none() {
+        if connection(&self.connections, conn).is_none() {
             return;
         }
         let slot = slot_of(conn);
-        if let Some(place) = self.sessions.get_mut(slot) {
+        if let Some(place) = self.connections.get_mut(slot) {
             *place = None;
             self.free.push(slot);
         }
@@ -181,55 +203,87 @@ impl Cluster {
         while let Some(at) = self.next_timeout().filter(|at| *at <= now) {
             let Some(index) = self.state.delayed.iter().position(|(due, ..)| *due == at) else { return };
             let (_, conn, bytes) = self.state.delayed.remove(index);
-            let Self { state, sessions, .. } = self;
-            if let Some(session) = session_mut(sessions, conn) {
-                session.out.extend_from_slice(&bytes);
-                session.delayed = session.delayed.saturating_sub(1);
-                if session.stalled.is_some_and(|until| until <= at) {
-                    session.stalled = None;
-                    session.resume(state);
+            let Self { state, connections, touched, .. } = self;
+            let Some(connection) = connection_mut(connections, conn) else { continue };
+            connection.with_protocol(state, |state, protocol| {
+                if let Protocol::Kv(session) = protocol {
+                    session.release(state, &bytes, at);
                 }
-                self.touched.push(conn);
-            }
+            });
+            touched.push(conn);
         }
     }
 
     /// Open connections, in the order of their slots.
     pub fn connections(&self) -> impl Iterator<Item = (ConnId, NodeId)> {
-        self.sessions.iter().flatten().map(|session| (session.id, session.node))
+        self.connections.iter().flatten().map(|connection| (connection.id, connection.node))
     }
 
-    /// Applies `f` to every session and reports those that got output or were closed by it.
-    fn for_sessions(&mut self, mut f: impl FnMut(&mut State, &mut Session)) {
-        let Self { state, sessions, touched, .. } = self;
-        for session in sessions.iter_mut().flatten() {
-            let before = (session.out.len(), session.closing);
-            f(state, session);
-            if before != (session.out.len(), session.closing) {
-                touched.push(session.id);
+    /// On which port of its node a connection is.
+    pub fn listener_of(&self, conn: ConnId) -> Option<Listener> {
+        connection(&self.connections, conn).map(|connection| connection.listener)
+    }
+
+    /// Applies `f` to every connection and reports those that got output or were closed by it.
+    fn for_connections(&mut self, mut f: impl FnMut(&mut State, &mut Connection)) {
+        let Self { state, connections, touched, .. } = self;
+        for connection in connections.iter_mut().flatten() {
+            let before = connection.mark();
+            f(state, connection);
+            if before != connection.mark() {
+                touched.push(connection.id);
             }
         }
     }
 
+    /// The same inside of TLS.
+    fn for_protocols(&mut self, mut f: impl FnMut(&mut State, &mut Protocol)) {
+        self.for_connections(|state, connection| connection.with_protocol(state, &mut f));
+    }
+
+    /// Applies `f` to the connections of the data service.
+    fn for_sessions(&mut self, mut f: impl FnMut(&mut State, &mut Session)) {
+        self.for_protocols(|state, protocol| {
+            if let Protocol::Kv(session) = protocol {
+                f(state, session);
+            }
+        });
+    }
+
     /// Tells subscribed connections of a bucket's new map.
     fn announce(&mut self, bucket: usize) {
-        self.for_sessions(|state, session| {
-            if session.bucket != Some(bucket) {
-                return;
+        self.for_protocols(|state, protocol| match protocol {
+            Protocol::Kv(session) => {
+                if session.bucket != Some(bucket) {
+                    return;
+                }
+                let Some(found) = state.buckets.get(bucket) else { return };
+                // Maps of memcached buckets are given out over HTTP alone (D3).
+                if found.kind == BucketKind::Memcached {
+                    return;
+                }
+                let name = found.name.clone();
+                if let Some(rendered) = state.bucket_config(bucket, session.node) {
+                    session.notify(Some(&name), rendered);
+                }
             }
-            let Some(name) = state.buckets.get(bucket).map(|bucket| bucket.name.clone()) else { return };
-            if let Some(rendered) = state.bucket_config(bucket, session.node) {
-                session.notify(Some(&name), rendered);
-            }
+            Protocol::Http(session) => session.map_changed(state, Some(bucket)),
         });
     }
 
     /// Tells all subscribed connections of the cluster's new map.
     fn announce_global(&mut self) {
-        self.for_sessions(|state, session| {
-            if let Some(rendered) = state.global_config(session.node) {
-                session.notify(None, rendered);
+        self.for_protocols(|state, protocol| match protocol {
+            Protocol::Kv(session) => {
+                let user = session.user.as_deref().unwrap_or_default();
+                if !state.users.may_see_cluster(user) {
+                    return;
+                }
+                if let Some(rendered) = state.global_config(session.node) {
+                    session.notify(None, rendered);
+                }
             }
+            Protocol::Http(session) => session.map_changed(state, None),
         });
     }
 }
@@ -238,12 +292,12 @@ fn slot_of(conn: ConnId) -> usize {
     usize::try_from(conn.0 & 0x00ff_ffff).unwrap_or(usize::MAX)
 }
 
-fn session(sessions: &[Option<Session>], conn: ConnId) -> Option<&Session> {
-    sessions.get(slot_of(conn))?.as_ref().filter(|session| session.id == conn)
+fn connection(connections: &[Option<Connection>], conn: ConnId) -> Option<&Connection> {
+    connections.get(slot_of(conn))?.as_ref().filter(|connection| connection.id == conn)
 }
 
-fn session_mut(sessions: &mut [Option<Session>], conn: ConnId) -> Option<&mut Session> {
-    sessions.get_mut(slot_of(conn))?.as_mut().filter(|session| session.id == conn)
+fn connection_mut(connections: &mut [Option<Connection>], conn: ConnId) -> Option<&mut Connection> {
+    connections.get_mut(slot_of(conn))?.as_mut().filter(|connection| connection.id == conn)
 }
 
 #[cfg(test)]

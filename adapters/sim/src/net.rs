@@ -1,16 +1,22 @@
 //! A network in virtual time between a client and the simulated cluster.
 //!
 //! ```text
-//! client: dial, send, hang_up, look_up      ->  queue of happenings, ordered by time, then by cause
+//! client: dial, send, hang_up, look_up,
+//!         send_datagram                     ->  queue of happenings, ordered by time, then by cause
 //! client: step() -> NetEvent                <-  arrivals at nodes and peers are worked on inside
 //! ```
 //! Time moves only in [`Net::step`], from one happening to the next. The same calls with the same seed give the
 //! same events, byte for byte. Bytes of one direction of a link never overtake each other.
 
+mod datagrams;
+
+pub use datagrams::SocketId;
+
 use crate::clock::Seeded;
-use crate::{Cluster, ConnId, NodeAddress, NodeId, Settings};
+use crate::dns::DnsServer;
+use crate::{Alternate, Cluster, ConnId, Listener, NodeAddress, NodeId, Settings};
 use settee::engine::{LinkError, LookupError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -33,6 +39,10 @@ pub enum NetEvent {
     Lost(LinkId, LinkError),
     /// A name was looked up.
     LookedUp(QuestionId, Result<Vec<IpAddr>, LookupError>),
+    /// A datagram arrived, from whom.
+    Datagram(SocketId, SocketAddr, Vec<u8>),
+    /// A datagram did not get through, and the network says so.
+    DatagramFailed(SocketId, LinkError),
 }
 
 /// Somebody other than the cluster who answers on an address: a scripted or hostile server.
@@ -86,6 +96,8 @@ pub struct NetSettings {
     pub jitter: Duration,
     /// Bytes for the client arrive in random pieces of at most this size; 0: in the pieces they were sent in.
     pub max_segment: usize,
+    /// How many of a thousand datagrams get lost, each way.
+    pub datagram_loss: u16,
     /// How long the name service takes.
     pub lookup_time: Duration,
     /// Seed of jitter and pieces.
@@ -98,6 +110,7 @@ impl Default for NetSettings {
             latency: Duration::from_micros(500),
             jitter: Duration::ZERO,
             max_segment: 0,
+            datagram_loss: 0,
             lookup_time: Duration::from_millis(1),
             seed: 1,
         }
@@ -108,7 +121,7 @@ type PeerFactory = Box<dyn FnMut() -> Box<dyn Peer>>;
 
 /// Who is behind an address.
 enum Host {
-    Node(NodeId),
+    Node(NodeId, Listener),
     Peer(PeerFactory),
 }
 
@@ -117,6 +130,8 @@ enum End {
     Dialling,
     Node(ConnId),
     Peer(Box<dyn Peer>),
+    /// With what has come of the next message.
+    NameServer(Vec<u8>),
     Gone,
 }
 
@@ -140,6 +155,7 @@ enum Happening {
     LostAtClient(LinkId, LinkError),
     ClosedAtServer(LinkId),
     LookedUp(QuestionId, String),
+    Datagram(datagrams::Datagram),
 }
 
 /// The network, and the cluster behind it.
@@ -149,21 +165,27 @@ pub struct Net {
     rng: Seeded,
     cluster: Cluster,
     hosts: BTreeMap<SocketAddr, Host>,
+    /// Addresses outside of the cluster's own network.
+    outside: BTreeSet<SocketAddr>,
     reachability: BTreeMap<SocketAddr, Reachability>,
     latencies: BTreeMap<SocketAddr, Duration>,
     names: BTreeMap<String, Result<Vec<IpAddr>, LookupError>>,
     links: Vec<Link>,
     conns: BTreeMap<ConnId, LinkId>,
     questions: usize,
+    name_servers: BTreeMap<SocketAddr, DnsServer>,
+    /// Whether each datagram socket is open.
+    sockets: Vec<bool>,
     queue: BTreeMap<(Instant, u64), Happening>,
     happened: u64,
 }
 
 impl Net {
     /// A network with a cluster of `nodes` nodes on it, `10.0.0.1:11210` and so on, with the names `node1.sim` and
-    /// so on. The cluster has the bucket `default` and the user `Administrator` with `password`.
+    /// so on. Each has the services of the settings on their default ports, with and without TLS. The cluster has the bucket `default` and the user `Administrator` with `password`.
     pub fn new(nodes: usize, cluster: Settings, settings: NetSettings, now: Instant) -> Self {
-        let addresses = (0..nodes).map(|index| NodeAddress::new(name_of(index), 11210)).collect();
+        let addresses =
+            (0..nodes).map(|index| NodeAddress::with_services(name_of(index), &cluster.services)).collect();
         // The wall clock of virtual time begins at a fixed instant, so that runs repeat.
         let mut cluster = Cluster::new(cluster, addresses, now, Duration::from_secs(1_800_000_000));
         cluster.add_bucket("default");
@@ -174,12 +196,15 @@ impl Net {
             rng: Seeded::new(settings.seed),
             cluster,
             hosts: BTreeMap::new(),
+            outside: BTreeSet::new(),
             reachability: BTreeMap::new(),
             latencies: BTreeMap::new(),
             names: BTreeMap::new(),
             links: Vec::new(),
             conns: BTreeMap::new(),
             questions: 0,
+            name_servers: BTreeMap::new(),
+            sockets: Vec::new(),
             queue: BTreeMap::new(),
             happened: 0,
         };
@@ -199,17 +224,21 @@ impl Net {
         self.now
     }
 
-    /// Where a node is.
+    /// Where a node's data service is.
     pub fn address_of(node: NodeId) -> SocketAddr {
-        let index = u16::try_from(node.0 + 1).unwrap_or(u16::MAX);
-        let [high, low] = index.to_be_bytes();
-        SocketAddr::from((Ipv4Addr::new(10, 0, high, low), 11210))
+        Self::listener_of(node, Listener::KV)
+    }
+
+    /// Where a listener of a node is that nobody moved to another port.
+    pub fn listener_of(node: NodeId, listener: Listener) -> SocketAddr {
+        SocketAddr::new(ip_of(node), listener.default_port())
     }
 
     /// Adds a node to cluster, network and name service.
     pub fn add_node(&mut self) -> NodeId {
         let node = NodeId(self.cluster.node_count());
-        self.cluster.add_node(NodeAddress::new(name_of(node.0), 11210));
+        let services = self.cluster.services().to_vec();
+        self.cluster.add_node(NodeAddress::with_services(name_of(node.0), &services));
         self.place_node(node);
         node
     }
@@ -217,6 +246,43 @@ impl Net {
     /// Puts a peer of the test's own on an address, made anew for each connection; it takes the place of a node.
     pub fn place_peer(&mut self, address: SocketAddr, mut make: impl FnMut() -> Box<dyn Peer> + 'static) {
         self.hosts.insert(address, Host::Peer(Box::new(move || make())));
+    }
+
+    /// Puts a node on another network as well: its map entry names it, and `ip` listens there on the ports that the
+    /// entry maps, or on the node's own where it names none. The host resolves to `ip`.
+    pub fn add_alternate(&mut self, node: NodeId, alternate: Alternate, ip: IpAddr) {
+        let Some(mut address) = self.cluster.address(node).cloned() else { return };
+        for (listener, port) in alternate.ports.as_ref().unwrap_or(&address.ports).clone() {
+            self.forward(SocketAddr::new(ip, port), node, listener);
+        }
+        if alternate.host.parse::<IpAddr>().is_err() {
+            self.names.insert(alternate.host.clone(), Ok(vec![ip]));
+        }
+        address.alternates.retain(|other| other.network != alternate.network);
+        address.alternates.push(alternate);
+        self.cluster.set_address(node, address);
+    }
+
+    /// Lets an address outside lead to a listener of a node, whatever maps say.
+    pub fn forward(&mut self, outside: SocketAddr, node: NodeId, listener: Listener) {
+        self.hosts.insert(outside, Host::Node(node, listener));
+        self.outside.insert(outside);
+    }
+
+    /// Puts the client inside or outside of the cluster's own network, where it is at first. From outside only
+    /// [forwarded](Self::forward) addresses lead anywhere and the names of the nodes do not exist; from inside it is
+    /// the other way round. The other side's addresses do what `hidden` says. Links that are there stay.
+    pub fn place_client(&mut self, outside: bool, hidden: Reachability) {
+        for (address, host) in &self.hosts {
+            if matches!(host, Host::Node(..)) {
+                let open = self.outside.contains(address) == outside;
+                self.reachability.insert(*address, if open { Reachability::Open } else { hidden });
+            }
+        }
+        for node in (0..self.cluster.node_count()).map(NodeId) {
+            let answer = if outside { Err(LookupError::NotFound) } else { Ok(vec![ip_of(node)]) };
+            self.names.insert(name_of(node.0), answer);
+        }
     }
 
     /// What a name resolves to from here on. Unknown names do not exist.
@@ -380,6 +446,7 @@ impl Net {
                 let answer = self.names.get(&name).cloned().unwrap_or(Err(LookupError::NotFound));
                 Some(NetEvent::LookedUp(id, answer))
             }
+            Happening::Datagram(datagram) => self.datagram(datagram),
         }
     }
 
@@ -400,8 +467,11 @@ impl Net {
             Reachability::Open | Reachability::Swallow => {}
         }
         let (end, actions) = match self.hosts.get_mut(&to) {
-            None => return fail(self, LinkError::Refused),
-            Some(Host::Node(node)) => match self.cluster.connect(*node, now) {
+            None => match self.name_server_takes(to) {
+                Some(true) => (End::NameServer(Vec::new()), Vec::new()),
+                Some(false) | None => return fail(self, LinkError::Refused),
+            },
+            Some(Host::Node(node, listener)) => match self.cluster.connect(*node, *listener, now) {
                 None => return fail(self, LinkError::Refused),
                 Some(conn) => {
                     self.conns.insert(conn, id);
@@ -436,6 +506,7 @@ impl Net {
                 let actions = peer.receive(bytes, now);
                 self.act(id, actions);
             }
+            End::NameServer(_) => self.name_server_receives(id, bytes),
             End::Dialling | End::Gone => {}
         }
     }
@@ -528,7 +599,7 @@ impl Net {
             | Happening::AtClient(id, _)
             | Happening::LostAtClient(id, _)
             | Happening::ClosedAtServer(id) => *id != link,
-            Happening::LookedUp(..) => true,
+            Happening::LookedUp(..) | Happening::Datagram(_) => true,
         });
     }
 
@@ -553,10 +624,20 @@ impl Net {
     }
 
     fn place_node(&mut self, node: NodeId) {
-        let address = Self::address_of(node);
-        self.hosts.insert(address, Host::Node(node));
-        self.names.insert(name_of(node.0), Ok(vec![address.ip()]));
+        let ip = ip_of(node);
+        let ports = self.cluster.address(node).map(|address| address.ports.clone()).unwrap_or_default();
+        for (listener, port) in ports {
+            self.hosts.insert(SocketAddr::new(ip, port), Host::Node(node, listener));
+        }
+        self.names.insert(name_of(node.0), Ok(vec![ip]));
+        self.cluster.set_certificate_names(node, vec![ip.to_string()]);
     }
+}
+
+fn ip_of(node: NodeId) -> IpAddr {
+    let index = u16::try_from(node.0 + 1).unwrap_or(u16::MAX);
+    let [high, low] = index.to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(10, 0, high, low))
 }
 
 fn name_of(index: usize) -> String {

@@ -1,4 +1,4 @@
-//! SASL from the server's side: PLAIN and SCRAM (`kv-protocol.md` 4).
+//! SASL from the server's side: PLAIN, SCRAM and OAUTHBEARER (`kv-protocol.md` 4), and what its users may do.
 
 use crate::clock::Seeded;
 use base64ct::{Base64, Encoding as _};
@@ -18,11 +18,17 @@ pub enum Mechanism {
     ScramSha1,
     /// `PLAIN`.
     Plain,
+    /// `OAUTHBEARER`, over TLS alone.
+    OauthBearer,
 }
 
 impl Mechanism {
     /// All of them, in the order in which servers list them.
-    pub const ALL: [Self; 4] = [Self::ScramSha512, Self::ScramSha256, Self::ScramSha1, Self::Plain];
+    pub const ALL: [Self; 5] =
+        [Self::ScramSha512, Self::ScramSha256, Self::ScramSha1, Self::Plain, Self::OauthBearer];
+
+    /// Those that take a password, in the same order: what servers before 8.1 offer.
+    pub const PASSWORD: [Self; 4] = [Self::ScramSha512, Self::ScramSha256, Self::ScramSha1, Self::Plain];
 
     /// The name on the wire, byte-exact.
     pub const fn name(self) -> &'static str {
@@ -31,6 +37,7 @@ impl Mechanism {
             Self::ScramSha256 => "SCRAM-SHA256",
             Self::ScramSha1 => "SCRAM-SHA1",
             Self::Plain => "PLAIN",
+            Self::OauthBearer => "OAUTHBEARER",
         }
     }
 
@@ -54,9 +61,29 @@ struct User {
     keys: BTreeMap<Mechanism, Keys>,
 }
 
+/// A token that a client may show.
+struct Token {
+    user: String,
+    /// Seconds since 1970; `None`: never.
+    expires: Option<u64>,
+}
+
+/// What a user may do; everything if nothing else was said.
+#[derive(Clone, Debug, Default)]
+struct Limits {
+    /// The only buckets.
+    buckets: Option<Vec<String>>,
+    /// No map of the cluster without a bucket.
+    no_cluster_config: bool,
+}
+
 /// The accounts of a cluster.
 pub(crate) struct Users {
     users: BTreeMap<String, User>,
+    /// Passwords of users whom another directory knows: they can be checked, not derived from.
+    external: BTreeMap<String, String>,
+    tokens: BTreeMap<String, Token>,
+    limits: BTreeMap<String, Limits>,
     iterations: u32,
     rng: Seeded,
 }
@@ -77,6 +104,8 @@ pub(crate) struct Exchange {
 pub(crate) enum Step {
     /// Status 0x00 with this payload; the name of the user.
     Done(String, Vec<u8>),
+    /// Status 0x00; the name of the user, and the token that says so.
+    DoneByToken(String, String),
     /// Status 0x21 with this payload.
     Continue(Box<Exchange>, Vec<u8>),
     /// Status 0x20.
@@ -87,7 +116,14 @@ pub(crate) enum Step {
 
 impl Users {
     pub(crate) const fn new(iterations: u32, seed: u64) -> Self {
-        Self { users: BTreeMap::new(), iterations, rng: Seeded::new(seed) }
+        Self {
+            users: BTreeMap::new(),
+            external: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            limits: BTreeMap::new(),
+            iterations,
+            rng: Seeded::new(seed),
+        }
     }
 
     /// Adds an account or changes its password.
@@ -95,18 +131,66 @@ impl Users {
         self.users.insert(name.to_owned(), User { password: password.to_owned(), keys: BTreeMap::new() });
     }
 
+    /// Adds an account of another directory or changes its password.
+    pub(crate) fn set_external(&mut self, name: &str, password: &str) {
+        self.users.remove(name);
+        self.external.insert(name.to_owned(), password.to_owned());
+    }
+
     pub(crate) fn remove(&mut self, name: &str) {
         self.users.remove(name);
+        self.external.remove(name);
+        self.tokens.retain(|_, token| token.user != name);
     }
 
     pub(crate) fn contains(&self, name: &str) -> bool {
-        self.users.contains_key(name)
+        self.users.contains_key(name) || self.external.contains_key(name)
+    }
+
+    pub(crate) fn set_token(&mut self, token: &str, user: &str, expires: Option<u64>) {
+        self.tokens.insert(token.to_owned(), Token { user: user.to_owned(), expires });
+    }
+
+    pub(crate) fn revoke_token(&mut self, token: &str) -> bool {
+        self.tokens.remove(token).is_some()
+    }
+
+    /// The user for whom a token stands at this time.
+    pub(crate) fn token_user(&self, token: &str, unix_secs: u32) -> Option<&str> {
+        let token = self.tokens.get(token)?;
+        let valid = token.expires.is_none_or(|expires| u64::from(unix_secs) < expires);
+        valid.then_some(token.user.as_str())
+    }
+
+    /// Whether this is the user's password.
+    pub(crate) fn check_password(&self, name: &str, password: &[u8]) -> bool {
+        let known = self.users.get(name).map(|user| &user.password).or_else(|| self.external.get(name));
+        known.is_some_and(|known| known.as_bytes() == password)
+    }
+
+    pub(crate) fn set_buckets(&mut self, name: &str, buckets: Option<Vec<String>>) {
+        self.limits.entry(name.to_owned()).or_default().buckets = buckets;
+    }
+
+    pub(crate) fn set_cluster_config(&mut self, name: &str, allowed: bool) {
+        self.limits.entry(name.to_owned()).or_default().no_cluster_config = !allowed;
+    }
+
+    pub(crate) fn may_use(&self, name: &str, bucket: &str) -> bool {
+        let buckets = self.limits.get(name).and_then(|limits| limits.buckets.as_ref());
+        buckets.is_none_or(|buckets| buckets.iter().any(|allowed| allowed == bucket))
+    }
+
+    pub(crate) fn may_see_cluster(&self, name: &str) -> bool {
+        self.limits.get(name).is_none_or(|limits| !limits.no_cluster_config)
     }
 
     /// SASL_AUTH with a mechanism that is offered.
-    pub(crate) fn begin(&mut self, mechanism: Mechanism, payload: &[u8]) -> Step {
-        if mechanism == Mechanism::Plain {
-            return self.plain(payload);
+    pub(crate) fn begin(&mut self, mechanism: Mechanism, payload: &[u8], unix_secs: u32) -> Step {
+        match mechanism {
+            Mechanism::Plain => return self.plain(payload),
+            Mechanism::OauthBearer => return self.bearer(payload, unix_secs),
+            _ => {}
         }
         let nonce = hex(&self.rng.bytes::<16>());
         self.begin_scram(mechanism, payload, &nonce)
@@ -122,9 +206,30 @@ impl Users {
             return Step::Malformed;
         };
         let Ok(name) = std::str::from_utf8(name) else { return Step::Malformed };
-        match self.users.get(name) {
-            Some(user) if user.password.as_bytes() == password => Step::Done(name.to_owned(), Vec::new()),
-            _ => Step::Denied,
+        if self.check_password(name, password) {
+            Step::Done(name.to_owned(), Vec::new())
+        } else {
+            Step::Denied
+        }
+    }
+
+    /// `n,,` 0x01 `auth=Bearer ` token 0x01 0x01, with an optional `a=user` between the commas.
+    fn bearer(&self, payload: &[u8], unix_secs: u32) -> Step {
+        let mut parts = payload.split(|byte| *byte == 1);
+        let (Some(header), Some(auth), Some(b""), Some(b""), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Step::Malformed;
+        };
+        let identity = header.strip_prefix(b"n,").and_then(|rest| rest.strip_suffix(b","));
+        let token = auth.strip_prefix(b"auth=Bearer ").and_then(|token| std::str::from_utf8(token).ok());
+        let (Some(identity), Some(token)) = (identity, token) else { return Step::Malformed };
+        if !identity.is_empty() && !identity.starts_with(b"a=") {
+            return Step::Malformed;
+        }
+        match self.token_user(token, unix_secs) {
+            Some(user) => Step::DoneByToken(user.to_owned(), token.to_owned()),
+            None => Step::Denied,
         }
     }
 
@@ -189,7 +294,7 @@ impl Keys {
         match mechanism {
             Mechanism::ScramSha512 => pbkdf2::pbkdf2_hmac::<Sha512>(password, salt, iterations, &mut salted),
             Mechanism::ScramSha256 => pbkdf2::pbkdf2_hmac::<Sha256>(password, salt, iterations, &mut salted),
-            Mechanism::ScramSha1 | Mechanism::Plain => {
+            Mechanism::ScramSha1 | Mechanism::Plain | Mechanism::OauthBearer => {
                 pbkdf2::pbkdf2_hmac::<Sha1>(password, salt, iterations, &mut salted);
             }
         }
@@ -231,7 +336,7 @@ fn digest(mechanism: Mechanism, data: &[u8]) -> Vec<u8> {
     match mechanism {
         Mechanism::ScramSha512 => Sha512::digest(data).to_vec(),
         Mechanism::ScramSha256 => Sha256::digest(data).to_vec(),
-        Mechanism::ScramSha1 | Mechanism::Plain => Sha1::digest(data).to_vec(),
+        Mechanism::ScramSha1 | Mechanism::Plain | Mechanism::OauthBearer => Sha1::digest(data).to_vec(),
     }
 }
 
@@ -250,7 +355,7 @@ fn mac(mechanism: Mechanism, key: &[u8], data: &[u8]) -> Vec<u8> {
     match mechanism {
         Mechanism::ScramSha512 => hmac!(Sha512),
         Mechanism::ScramSha256 => hmac!(Sha256),
-        Mechanism::ScramSha1 | Mechanism::Plain => hmac!(Sha1),
+        Mechanism::ScramSha1 | Mechanism::Plain | Mechanism::OauthBearer => hmac!(Sha1),
     }
 }
 

@@ -10,7 +10,7 @@ mod builder;
 
 pub use builder::SimClusterBuilder;
 
-use crate::{Cluster, ConnId, NodeAddress, NodeId};
+use crate::{Cluster, ConnId, Listener, NodeAddress, NodeId};
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token, Waker};
 use std::collections::BTreeMap;
@@ -57,6 +57,9 @@ pub struct SimCluster {
     commands: Sender<Command>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
+    /// By node that the cluster started with: what listens where.
+    ports: Vec<BTreeMap<Listener, SocketAddr>>,
+    /// Where the data service of each is.
     addresses: Vec<SocketAddr>,
     username: String,
     password: String,
@@ -78,15 +81,15 @@ impl SimCluster {
 
     fn launch(
         mut cluster: Cluster,
-        listeners: Vec<std::net::TcpListener>,
+        sockets: Vec<BTreeMap<Listener, std::net::TcpListener>>,
         (username, password): (String, String),
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let waker = Waker::new(poll.registry(), WAKER)?;
-        let addresses = listeners.iter().map(std::net::TcpListener::local_addr).collect::<io::Result<_>>()?;
         let mut server = Server {
             poll,
-            listeners: Vec::new(),
+            ports: Vec::new(),
+            nodes: sockets.len(),
             links: Vec::new(),
             free: Vec::new(),
             kept: Vec::new(),
@@ -94,14 +97,20 @@ impl SimCluster {
             ready: Vec::new(),
             buffer: vec![0; READ_BUFFER],
         };
-        for listener in listeners {
-            server.listen(listener)?;
+        let mut ports = Vec::new();
+        for (node, sockets) in sockets.into_iter().enumerate() {
+            let mut of_node = BTreeMap::new();
+            for (listener, socket) in sockets {
+                of_node.insert(listener, server.listen(NodeId(node), listener, socket)?);
+            }
+            ports.push(of_node);
         }
+        let addresses = ports.iter().filter_map(|ports| ports.get(&Listener::KV)).copied().collect();
         let (commands, inbox) = channel();
         let thread = std::thread::Builder::new()
             .name("settee-sim".to_owned())
             .spawn(move || server.run(&mut cluster, &inbox))?;
-        Ok(Self { commands, waker, thread: Some(thread), addresses, username, password })
+        Ok(Self { commands, waker, thread: Some(thread), ports, addresses, username, password })
     }
 
     /// Connection string that names all nodes, such as `couchbase://127.0.0.1:11210,127.0.0.1:11211`.
@@ -110,9 +119,34 @@ impl SimCluster {
         format!("couchbase://{}", hosts.join(","))
     }
 
-    /// Where the nodes listen that the cluster started with, in order.
+    /// Connection string of the TLS ports, such as `couchbases://127.0.0.1:11207`; without a host if the cluster was
+    /// [started without them](SimClusterBuilder::tls).
+    pub fn tls_connection_string(&self) -> String {
+        let hosts: Vec<String> = self
+            .ports
+            .iter()
+            .filter_map(|ports| ports.get(&Listener::KV_TLS))
+            .map(SocketAddr::to_string)
+            .collect();
+        format!("couchbases://{}", hosts.join(","))
+    }
+
+    /// Where a listener of a node is that the cluster started with.
+    pub fn address_of(&self, node: NodeId, listener: Listener) -> Option<SocketAddr> {
+        self.ports.get(node.0)?.get(&listener).copied()
+    }
+
+    /// Where the data service of the nodes is that the cluster started with, in order.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    /// The authority that signed the certificates of the nodes, as PEM: what clients are to trust.
+    ///
+    /// # Panics
+    /// If the thread of the cluster has panicked.
+    pub fn ca_pem(&self) -> String {
+        self.control(|cluster, _| cluster.ca_pem())
     }
 
     /// Name of the user made first.
@@ -150,17 +184,29 @@ impl SimCluster {
         }
     }
 
-    /// Adds a node on a free loopback port; it joins the maps and gets vbuckets with the next
-    /// [`Cluster::rebalance`].
+    /// Adds a node with the listeners of the others on free loopback ports; it joins the maps and gets vbuckets with
+    /// the next [`Cluster::rebalance`]. Returns where its data service is.
     ///
     /// # Errors
-    /// Where its socket cannot be made.
+    /// Where its sockets cannot be made.
     pub fn add_node(&self) -> io::Result<(NodeId, SocketAddr)> {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-        let address = listener.local_addr()?;
-        let _ = self.commands.send(Command::Keep(listener));
-        let node = builder::node_address(address, false);
-        Ok((self.control(move |cluster, _| cluster.add_node(node)), address))
+        let template = self.control(|cluster, _| cluster.address(NodeId(0)).cloned());
+        let template = template.unwrap_or_else(|| NodeAddress::new("127.0.0.1", 0));
+        let mut node = NodeAddress { ports: BTreeMap::new(), ..NodeAddress::new("127.0.0.1", 0) };
+        for listener in template.ports.keys() {
+            let socket = std::net::TcpListener::bind("127.0.0.1:0")?;
+            node.ports.insert(*listener, socket.local_addr()?.port());
+            let _ = self.commands.send(Command::Keep(socket));
+        }
+        let address = SocketAddr::from(([127, 0, 0, 1], node.port(Listener::KV).unwrap_or(0)));
+        let hidden = mapped_ports(&template).is_some();
+        let added = self.control(move |cluster, _| {
+            if hidden {
+                builder::hide(&mut node, cluster.node_count());
+            }
+            cluster.add_node(node)
+        });
+        Ok((added, address))
     }
 
     /// Stops the cluster: all sockets close. Returns when its thread has ended.
@@ -194,10 +240,20 @@ struct Link {
     queued: bool,
 }
 
+/// One listening port of a node.
+struct Port {
+    node: NodeId,
+    listener: Listener,
+    address: SocketAddr,
+    /// There while the node is up.
+    socket: Option<TcpListener>,
+}
+
 struct Server {
     poll: Poll,
-    /// By node: its listener while it is up, and where it listens.
-    listeners: Vec<(Option<TcpListener>, SocketAddr)>,
+    ports: Vec<Port>,
+    /// How many nodes have their ports in the list.
+    nodes: usize,
     /// Sockets of nodes that are about to be added.
     kept: Vec<std::net::TcpListener>,
     links: Vec<Option<Link>>,
@@ -332,17 +388,19 @@ impl Server {
         self.free.push(slot);
     }
 
-    fn accept(&mut self, cluster: &mut Cluster, node: usize, now: Instant) {
+    fn accept(&mut self, cluster: &mut Cluster, port: usize, now: Instant) {
         loop {
-            let Some((Some(listener), _)) = self.listeners.get(node) else { return };
-            let mut stream = match listener.accept() {
+            let Some(Port { node, listener, socket: Some(socket), .. }) = self.ports.get(port) else {
+                return;
+            };
+            let mut stream = match socket.accept() {
                 Ok((stream, _)) => stream,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 // Mostly a peer that is gone already, or no descriptors left: the next event tries again.
                 Err(_) => return,
             };
-            let Some(conn) = cluster.connect(NodeId(node), now) else { continue };
+            let Some(conn) = cluster.connect(*node, *listener, now) else { continue };
             let _ = stream.set_nodelay(true);
             let slot = self.free.pop().unwrap_or(self.links.len());
             let interest = Interest::READABLE | Interest::WRITABLE;
@@ -361,47 +419,67 @@ impl Server {
         }
     }
 
-    fn listen(&mut self, listener: std::net::TcpListener) -> io::Result<()> {
-        let address = listener.local_addr()?;
-        listener.set_nonblocking(true)?;
-        let mut listener = TcpListener::from_std(listener);
-        let token = Token(LISTENERS + self.listeners.len());
-        self.poll.registry().register(&mut listener, token, Interest::READABLE)?;
-        self.listeners.push((Some(listener), address));
-        Ok(())
+    fn listen(
+        &mut self,
+        node: NodeId,
+        listener: Listener,
+        socket: std::net::TcpListener,
+    ) -> io::Result<SocketAddr> {
+        let address = socket.local_addr()?;
+        socket.set_nonblocking(true)?;
+        let mut socket = TcpListener::from_std(socket);
+        let token = Token(LISTENERS + self.ports.len());
+        self.poll.registry().register(&mut socket, token, Interest::READABLE)?;
+        self.ports.push(Port { node, listener, address, socket: Some(socket) });
+        Ok(address)
     }
 
-    /// Whether a node that is up has no listener.
+    /// Whether a node that is up lacks one of its sockets.
     fn waits_for_port(&self, cluster: &Cluster) -> bool {
-        self.listeners
-            .iter()
-            .enumerate()
-            .any(|(node, (listener, _))| listener.is_none() && !cluster.is_down(NodeId(node)))
+        self.ports.iter().any(|port| port.socket.is_none() && !cluster.is_down(port.node))
     }
 
-    /// Opens and closes listeners as nodes come and go.
+    /// Opens and closes sockets as nodes come and go.
     fn follow_nodes(&mut self, cluster: &mut Cluster, now: Instant) {
-        for node in self.listeners.len()..cluster.node_count() {
-            let port = cluster.address(NodeId(node)).map_or(0, |address| address.kv_port);
-            self.listeners.push((None, SocketAddr::from(([127, 0, 0, 1], port))));
+        for node in (self.nodes..cluster.node_count()).map(NodeId) {
+            let ports = cluster
+                .address(node)
+                .map(|address| mapped_ports(address).unwrap_or(&address.ports).clone())
+                .unwrap_or_default();
+            self.ports.extend(ports.into_iter().map(|(listener, port)| Port {
+                node,
+                listener,
+                address: SocketAddr::from(([127, 0, 0, 1], port)),
+                socket: None,
+            }));
         }
-        for node in 0..self.listeners.len() {
-            let Some((listener, address)) = self.listeners.get_mut(node) else { continue };
-            if cluster.is_down(NodeId(node)) {
-                if let Some(mut listener) = listener.take() {
-                    let _ = self.poll.registry().deregister(&mut listener);
+        self.nodes = cluster.node_count();
+        for index in 0..self.ports.len() {
+            let Some(port) = self.ports.get_mut(index) else { continue };
+            if cluster.is_down(port.node) {
+                if let Some(mut socket) = port.socket.take() {
+                    let _ = self.poll.registry().deregister(&mut socket);
                 }
-            } else if listener.is_none()
-                && let Ok(mut fresh) = open_listener(&mut self.kept, *address)
+            } else if port.socket.is_none()
+                && let Ok(mut fresh) = open_listener(&mut self.kept, port.address)
             {
-                let token = Token(LISTENERS + node);
+                let token = Token(LISTENERS + index);
                 if self.poll.registry().register(&mut fresh, token, Interest::READABLE).is_ok() {
-                    *listener = Some(fresh);
-                    self.accept(cluster, node, now);
+                    port.socket = Some(fresh);
+                    self.accept(cluster, index, now);
                 }
             }
         }
     }
+}
+
+/// The ports on loopback of a node that is to be reached from outside alone.
+fn mapped_ports(address: &NodeAddress) -> Option<&BTreeMap<Listener, u16>> {
+    address
+        .alternates
+        .iter()
+        .filter(|alternate| alternate.host == "127.0.0.1")
+        .find_map(|alternate| alternate.ports.as_ref())
 }
 
 /// The kept listener of an address, or a new one.
@@ -411,13 +489,6 @@ fn open_listener(kept: &mut Vec<std::net::TcpListener>, address: SocketAddr) -> 
     let listener = kept.swap_remove(index);
     listener.set_nonblocking(true)?;
     Ok(TcpListener::from_std(listener))
-}
-
-/// What a node on this address is called in maps.
-impl From<SocketAddr> for NodeAddress {
-    fn from(address: SocketAddr) -> Self {
-        builder::node_address(address, false)
-    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::bucket::Rendered;
 use crate::cluster::{ConnId, State};
 use crate::features::Features;
 use crate::node::NodeState;
+use crate::posture::Posture;
 use crate::request::{Failure, invalid};
 use crate::rule::{Action, Edit, take};
 use crate::sasl::Exchange;
@@ -36,8 +37,6 @@ pub(crate) enum Closing {
     No,
     /// When everything written was taken.
     AfterOutput,
-    /// At once; output is lost.
-    Now,
 }
 
 /// The server's half of a connection.
@@ -61,6 +60,14 @@ pub(crate) struct Session {
     /// The encoded server duration, `None` without tracing.
     duration: Option<u16>,
     pub(crate) user: Option<String>,
+    /// The client's certificate named the user; SASL has nothing to do.
+    by_certificate: bool,
+    /// The token by which the client authenticated: its end makes the connection stale.
+    token: Option<String>,
+    /// Whether it runs inside TLS.
+    tls: bool,
+    /// The release of the server that accepted the connection.
+    posture: Posture,
     exchange: Option<Box<Exchange>>,
     /// Index into the buckets.
     pub(crate) bucket: Option<usize>,
@@ -69,7 +76,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn new(id: ConnId, node: NodeId) -> Self {
+    pub(crate) fn new(id: ConnId, node: NodeId, tls: bool, posture: Posture) -> Self {
         Self {
             id,
             node,
@@ -83,10 +90,20 @@ impl Session {
             features: Features::NONE,
             duration: None,
             user: None,
+            by_certificate: false,
+            token: None,
+            tls,
+            posture,
             exchange: None,
             bucket: None,
             delivered: NOTHING_DELIVERED,
         }
+    }
+
+    /// The client's certificate says who it is.
+    pub(crate) fn authenticate_by_certificate(&mut self, user: String) {
+        self.user = Some(user);
+        self.by_certificate = true;
     }
 
     /// Bytes that the client should be given next.
@@ -120,6 +137,16 @@ impl Session {
             self.input.extend_from_slice(bytes.get(used..).unwrap_or_default());
         } else {
             self.input.extend_from_slice(bytes);
+            self.resume(state);
+        }
+    }
+
+    /// An answer that was held back until `at` is due.
+    pub(crate) fn release(&mut self, state: &mut State, answer: &[u8], at: Instant) {
+        self.out.extend_from_slice(answer);
+        self.delayed = self.delayed.saturating_sub(1);
+        if self.stalled.is_some_and(|until| until <= at) {
+            self.stalled = None;
             self.resume(state);
         }
     }
@@ -174,7 +201,13 @@ impl Session {
 
     fn frame(&mut self, state: &mut State, frame: &Frame<'_>) {
         match frame.header.magic {
-            Magic::Request | Magic::AltRequest => {}
+            Magic::Request => {}
+            // Frame infos came with durability (`kv-protocol.md` 2.7); to a server of before they are no request.
+            Magic::AltRequest if self.posture >= Posture::V6_6 => {}
+            Magic::AltRequest => {
+                self.closing = Closing::AfterOutput;
+                return;
+            }
             // An answer to a notification is read and ignored (FR-3).
             Magic::ServerResponse => return,
             Magic::Response | Magic::AltResponse | Magic::ServerRequest => {
@@ -241,6 +274,11 @@ impl Session {
 
     /// Answers a request as a server does.
     fn answer(&mut self, state: &mut State, frame: &Frame<'_>) {
+        let sasl =
+            matches!(frame.header.opcode, Opcode::SASL_LIST_MECHS | Opcode::SASL_AUTH | Opcode::SASL_STEP);
+        if !sasl && self.is_stale(state) {
+            return self.fail(state, frame, Status::AUTH_STALE.into());
+        }
         let result = match frame.header.opcode {
             Opcode::GET => self.get(state, frame),
             opcode if opcode.attributes().collection_key => self.document(state, frame),
@@ -249,6 +287,13 @@ impl Session {
         if let Err(failure) = result {
             self.fail(state, frame, failure);
         }
+    }
+
+    /// Whether the token of the client has ended: then nothing but authentication is possible (AUTH-12).
+    fn is_stale(&self, state: &State) -> bool {
+        self.token
+            .as_ref()
+            .is_some_and(|token| state.users.token_user(token, state.clock.unix_secs()).is_none())
     }
 
     /// Writes an answer.
@@ -364,7 +409,10 @@ impl Session {
 
     /// A map in the form that this connection negotiated.
     fn config_body<'a>(&self, rendered: &'a Rendered) -> (u8, &'a [u8]) {
-        if self.features.has(Features::SNAPPY_EVERYWHERE) && !rendered.snappy.is_empty() {
+        if self.features.has(Features::SNAPPY_EVERYWHERE)
+            && self.posture >= Posture::V7_6
+            && !rendered.snappy.is_empty()
+        {
             (self.json() | SNAPPY, &rendered.snappy)
         } else {
             (self.json(), &rendered.json)
@@ -389,11 +437,13 @@ impl Session {
         let mut extras = [0; 16];
         extras[..8].copy_from_slice(&rendered.epoch.to_be_bytes());
         extras[8..].copy_from_slice(&rendered.rev.to_be_bytes());
+        // Servers that know no epoch send the low half of the revision alone (`cluster-maps.md` 8.1).
+        let extras = if self.posture >= Posture::V7_2 { &extras[..] } else { &extras[12..] };
         let (datatype, body) = if brief { (0, &[][..]) } else { self.config_body(rendered) };
         let notification = Encode {
             magic: Magic::ServerRequest,
             datatype,
-            extras: &extras,
+            extras,
             key: bucket.unwrap_or("").as_bytes(),
             ..Encode::request(Opcode(ServerOpcode::CLUSTERMAP_CHANGE_NOTIFICATION.0), Opaque(0))
         };

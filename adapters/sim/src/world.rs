@@ -6,8 +6,8 @@
 //!        -> the client is told, and its outputs are carried out again
 //! ```
 
-use crate::{LinkId, Net, NetEvent, QuestionId};
-use settee::engine::{ConnId, Engine, Event, Input, LookupId, Output};
+use crate::{LinkId, Net, NetEvent, QuestionId, SocketId};
+use settee::engine::{ConnId, Engine, Event, Input, LookupId, Output, QueryId};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -60,6 +60,8 @@ pub struct World<M> {
     conns: BTreeMap<LinkId, ConnId>,
     dialled: Vec<(ConnId, LinkId, SocketAddr)>,
     questions: BTreeMap<QuestionId, LookupId>,
+    sockets: BTreeMap<QueryId, SocketId>,
+    queries: BTreeMap<SocketId, QueryId>,
     events: VecDeque<Event>,
     wake: Option<Instant>,
     transcript: Option<Vec<String>>,
@@ -78,6 +80,8 @@ impl<M: Machine> World<M> {
             conns: BTreeMap::new(),
             dialled: Vec::new(),
             questions: BTreeMap::new(),
+            sockets: BTreeMap::new(),
+            queries: BTreeMap::new(),
             events: VecDeque::new(),
             wake: None,
             transcript: None,
@@ -208,6 +212,21 @@ impl<M: Machine> World<M> {
                     self.note(|| format!("look up {}", lookup.name));
                     self.questions.insert(question, lookup.lookup);
                 }
+                Output::CancelLookup(lookup) => self.questions.retain(|_, asked| *asked != lookup),
+                Output::Datagram(datagram) => {
+                    let net = &mut self.net;
+                    let socket = *self.sockets.entry(datagram.query).or_insert_with(|| net.open_socket());
+                    self.queries.insert(socket, datagram.query);
+                    self.note(|| format!("datagram to {} on socket {}", datagram.server, socket.0));
+                    self.net.send_datagram(socket, datagram.server, &datagram.payload);
+                }
+                Output::EndQuery(query) => {
+                    if let Some(socket) = self.sockets.remove(&query) {
+                        self.note(|| format!("close socket {}", socket.0));
+                        self.queries.remove(&socket);
+                        self.net.close_socket(socket);
+                    }
+                }
                 Output::Event(event) => {
                     self.note(|| format!("event {event:?}"));
                     self.events.push_back(event);
@@ -248,12 +267,15 @@ impl<M: Machine> World<M> {
             NetEvent::Received(link, bytes) => {
                 format!("received {} on link {}: {:08x}", bytes.len(), link.0, crc32fast::hash(bytes))
             }
+            NetEvent::Datagram(socket, from, bytes) => {
+                format!("datagram of {} from {from} on socket {}", bytes.len(), socket.0)
+            }
             other => format!("{other:?}"),
         });
         match event {
             NetEvent::Connected(link) => {
                 if let Some(conn) = self.conns.get(&link).copied() {
-                    self.client.handle_input(Input::Connected { conn }, now);
+                    self.client.handle_input(Input::Connected { conn, local: None }, now);
                 }
             }
             NetEvent::Received(link, bytes) => {
@@ -274,6 +296,16 @@ impl<M: Machine> World<M> {
                         Err(error) => Err(*error),
                     };
                     self.client.handle_input(Input::LookedUp { lookup, answer }, now);
+                }
+            }
+            NetEvent::Datagram(socket, from, payload) => {
+                if let Some(query) = self.queries.get(&socket).copied() {
+                    self.client.handle_input(Input::Datagram { query, from, payload: &payload }, now);
+                }
+            }
+            NetEvent::DatagramFailed(socket, why) => {
+                if let Some(query) = self.queries.get(&socket).copied() {
+                    self.client.handle_input(Input::DatagramFailed { query, why }, now);
                 }
             }
         }

@@ -19,6 +19,7 @@
 
 #![forbid(unsafe_code)]
 
+mod datagrams;
 mod stream;
 
 pub use settee_client::*;
@@ -31,10 +32,12 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use settee_client::runtime::{BoxFuture, SocketOptions, Timer};
+use settee_client::runtime::{BoxFuture, Datagrams, SocketOptions, Timer};
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
+
+use self::datagrams::TokioDatagrams;
 
 /// Connects, and returns when there is a cluster map: a seed answers and the credentials are right. Whether a bucket exists is
 /// told by [`Bucket::wait_until_ready`], or by the first operation. See [`Cluster::connect_on`].
@@ -91,6 +94,12 @@ impl Runtime for Tokio {
                 let keepalive = socket2::TcpKeepalive::new().with_time(idle);
                 socket2::SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
             }
+            #[cfg(target_os = "linux")]
+            if options.user_timeout.is_some() {
+                // What it guards against, the engine's own keep-alive finds as well: no reason to give up the dial where
+                // the platform, a sandbox for instance, does not take it.
+                let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(options.user_timeout);
+            }
             Ok(TokioStream::new(stream))
         })
     }
@@ -100,6 +109,12 @@ impl Runtime for Tokio {
             let addresses = tokio::net::lookup_host((host, 0)).await?;
             Ok(addresses.map(|address| address.ip()).collect())
         })
+    }
+
+    fn datagrams(&self, server: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
+        // A socket binds itself to the runtime it is made in.
+        let _runtime = self.handle.enter();
+        Ok(Box::new(TokioDatagrams::connect(server)?))
     }
 
     fn timer(&self, at: Instant) -> TokioTimer {
@@ -130,3 +145,8 @@ impl Timer for TokioTimer {
         self.0.as_mut().reset(at.into());
     }
 }
+
+/// The examples of the project's README.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;

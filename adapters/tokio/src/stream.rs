@@ -16,6 +16,11 @@ impl TokioStream {
     pub(crate) const fn new(stream: TcpStream) -> Self {
         Self(stream)
     }
+
+    /// Tokio's own type, for reading addresses and socket options.
+    pub const fn get_ref(&self) -> &TcpStream {
+        &self.0
+    }
 }
 
 impl AsyncRead for TokioStream {

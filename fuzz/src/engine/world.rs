@@ -419,7 +419,7 @@ impl<'d> World<'d> {
     fn connect(&mut self, conn: ConnId) {
         let Some(peer) = self.conns.get_mut(&conn) else { return };
         if !std::mem::replace(&mut peer.connected, true) || self.u.one_in(32) {
-            self.engine.handle_input(Input::Connected { conn }, self.now);
+            self.engine.handle_input(Input::Connected { conn, local: None }, self.now);
         }
     }
 
@@ -546,7 +546,7 @@ impl<'d> World<'d> {
         if self.conns.contains_key(&conn) {
             return;
         }
-        self.engine.handle_input(Input::Connected { conn }, self.now);
+        self.engine.handle_input(Input::Connected { conn, local: None }, self.now);
         self.engine.handle_input(Input::Received { conn, data: &data }, self.now);
         self.engine.handle_input(Input::Written { conn, len: usize::MAX }, self.now);
         self.engine.handle_input(Input::Lost { conn, why: LinkError::Reset }, self.now);

@@ -8,7 +8,7 @@ mod features;
 mod foreign;
 mod timeouts;
 
-pub(super) use foreign::{FAMILIES, Family, TRANSLATIONS, Translation};
+pub use foreign::{Group, Translation, Word};
 
 use super::typed::Options;
 use super::value::{Syntax, Value};
@@ -27,10 +27,14 @@ pub struct Entry {
     pub profile: Option<&'static str>,
     /// Who acts on it.
     pub owner: Owner,
+    /// What it steers, in one line.
+    pub help: &'static str,
     /// Other names.
     pub aliases: &'static [Alias],
     /// Whether it has an effect.
     pub availability: Availability,
+    /// The feature of this crate without which it has none.
+    pub needs: Option<&'static str>,
     pub(super) field: Option<Field>,
 }
 
@@ -66,8 +70,50 @@ pub enum Availability {
 pub struct Alias {
     /// The name; names of the Java client without `com.couchbase.env.`.
     pub name: &'static str,
+    /// Whose name it is.
+    pub origins: &'static [Origin],
     /// How the value is read.
     pub reading: Reading,
+}
+
+/// Whose name of an option it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Origin {
+    /// The C++ client.
+    Cxx,
+    /// The Python client.
+    Python,
+    /// libcouchbase.
+    Libcouchbase,
+    /// The Java client.
+    Java,
+    /// The Go client.
+    Go,
+    /// The Rust client.
+    Rust,
+    /// A spelling in the SDK RFCs.
+    Rfc,
+}
+
+impl Origin {
+    /// All of them, in the order of the tables.
+    pub const ALL: [Self; 7] =
+        [Self::Cxx, Self::Python, Self::Libcouchbase, Self::Java, Self::Go, Self::Rust, Self::Rfc];
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Cxx => "C++",
+            Self::Python => "Python",
+            Self::Libcouchbase => "libcouchbase",
+            Self::Java => "Java",
+            Self::Go => "Go",
+            Self::Rust => "Rust",
+            Self::Rfc => "SDK RFC",
+        })
+    }
 }
 
 /// How a value is read under a name.
@@ -104,23 +150,25 @@ use field;
 
 /// Entries of fields that have an effect are called by the field's name.
 macro_rules! active {
-    ($name:ident, $syntax:expr, $default:expr) => {
-        $crate::options::registry::Entry::new(stringify!($name), $syntax, $default)
+    ($name:ident, $syntax:expr, $default:expr, $help:expr) => {
+        $crate::options::registry::Entry::new(stringify!($name), $syntax, $default, $help)
             .field($crate::options::registry::field!($name))
     };
 }
 use active;
 
 impl Entry {
-    const fn new(name: &'static str, syntax: Syntax, default: &'static str) -> Self {
+    const fn new(name: &'static str, syntax: Syntax, default: &'static str, help: &'static str) -> Self {
         Self {
             name,
             syntax,
             default,
+            help,
             profile: None,
             owner: Owner::Engine,
             aliases: &[],
             availability: Availability::Active,
+            needs: None,
             field: None,
         }
     }
@@ -145,6 +193,12 @@ impl Entry {
         self
     }
 
+    /// Needs a feature of the crate, which this build has or not.
+    const fn needs(mut self, feature: &'static str, is_on: bool, reason: &'static str) -> Self {
+        self.needs = Some(feature);
+        if is_on { self } else { self.ignored(reason) }
+    }
+
     const fn ignored(mut self, reason: &'static str) -> Self {
         self.availability = Availability::Ignored(reason);
         self
@@ -161,32 +215,83 @@ impl Entry {
     }
 }
 
-const fn same(name: &'static str) -> Alias {
-    Alias { name, reading: Reading::Same }
+impl Alias {
+    const fn reading(mut self, reading: Reading) -> Self {
+        self.reading = reading;
+        self
+    }
+
+    const fn unit_needed(self) -> Self {
+        self.reading(Reading::UnitNeeded)
+    }
+
+    const fn inverse(self) -> Self {
+        self.reading(Reading::Inverse)
+    }
+
+    const fn blanks(self) -> Self {
+        self.reading(Reading::Blanks)
+    }
 }
 
-const fn unit_needed(name: &'static str) -> Alias {
-    Alias { name, reading: Reading::UnitNeeded }
+const fn by(origins: &'static [Origin], name: &'static str) -> Alias {
+    Alias { name, origins, reading: Reading::Same }
 }
 
-const fn inverse(name: &'static str) -> Alias {
-    Alias { name, reading: Reading::Inverse }
+const fn python(name: &'static str) -> Alias {
+    by(&[Origin::Python], name)
 }
 
-const fn blanks(name: &'static str) -> Alias {
-    Alias { name, reading: Reading::Blanks }
+const fn lcb(name: &'static str) -> Alias {
+    by(&[Origin::Libcouchbase], name)
+}
+
+const fn java(name: &'static str) -> Alias {
+    by(&[Origin::Java], name)
+}
+
+const fn go(name: &'static str) -> Alias {
+    by(&[Origin::Go], name)
+}
+
+const fn rust(name: &'static str) -> Alias {
+    by(&[Origin::Rust], name)
+}
+
+const fn rfc(name: &'static str) -> Alias {
+    by(&[Origin::Rfc], name)
 }
 
 const SPAN: Syntax = Syntax::Duration { zero: false };
 const SPAN_OR_OFF: Syntax = Syntax::Duration { zero: true };
 
 const NO_SERVICE: &str = "its service is not part of this build";
-const NO_HTTP: &str = "HTTP connections are not part of this build";
-const NO_TLS: &str = "TLS is not part of this build";
+const NO_SCAN: &str = "range scans are not part of this build";
+const NO_POOL: &str = "HTTP requests use a connection each; there is no pool";
 
-/// All options, in the order of the specification's tables (2.3 to 2.5), then what is recognised only.
+/// All options in the order of the specification's tables (2.3 to 2.5), then what is recognised only, with titles.
+pub fn sections() -> [(&'static str, &'static [Entry]); 4] {
+    [
+        ("Time-outs", timeouts::ENTRIES),
+        ("Connections, topology, I/O", connections::ENTRIES),
+        ("Features, compression, security, observability", features::ENTRIES),
+        ("Recognised only", foreign::ENTRIES),
+    ]
+}
+
+/// All options, in the order of [`sections`].
 pub fn registry() -> impl Iterator<Item = &'static Entry> {
-    [timeouts::ENTRIES, connections::ENTRIES, features::ENTRIES, foreign::ENTRIES].into_iter().flatten()
+    sections().into_iter().flat_map(|(_, entries)| entries)
+}
+
+/// Names of other clients whose values are settings of one or more options (spec 2.6).
+pub fn translations() -> impl Iterator<Item = &'static Translation> {
+    foreign::TRANSLATIONS.iter()
+}
+
+/// Groups of names that are recognised by their prefix and have no effect.
+pub fn groups() -> impl Iterator<Item = &'static Group> {
+    foreign::GROUPS.iter()
 }
 
 /// What a name of a parameter stands for.
@@ -195,7 +300,8 @@ pub(super) enum Named {
     Translation(&'static Translation),
     /// `cert_path` and `certpath`: a trust anchor, or beside a key a client certificate (OPT-11).
     CertificateOrTrust,
-    Family(&'static Family),
+    /// A name of a group, with the syntax of its value.
+    Group(&'static Group, Syntax),
 }
 
 /// Finds the option called `name`; exact and case-sensitive (CS-24).
@@ -203,9 +309,16 @@ pub(super) fn lookup(name: &str) -> Option<Named> {
     let Some(bare) = name.strip_prefix("com.couchbase.env.") else {
         return lookup_bare(name);
     };
-    // Canonical and dotted names go with the Java prefix, names of other clients do not (OPT-8).
-    lookup_bare(bare)
-        .filter(|named| bare.contains('.') || matches!(named, Named::Entry(e, _) if e.name == bare))
+    // Canonical names and those of the Java client go with its prefix, names of other clients do not (OPT-8).
+    let java = |origins: &[Origin]| origins.contains(&Origin::Java);
+    lookup_bare(bare).filter(|named| match named {
+        Named::Entry(entry, _) => {
+            entry.name == bare || entry.aliases.iter().any(|alias| alias.name == bare && java(alias.origins))
+        }
+        Named::Translation(translation) => java(translation.origins),
+        Named::CertificateOrTrust => bare == "certpath",
+        Named::Group(..) => true,
+    })
 }
 
 fn lookup_bare(name: &str) -> Option<Named> {
@@ -220,8 +333,8 @@ fn lookup_bare(name: &str) -> Option<Named> {
         Some(Named::Entry(entry, alias.reading))
     });
     entry
-        .or_else(|| TRANSLATIONS.iter().find(|t| t.name == name).map(Named::Translation))
-        .or_else(|| FAMILIES.iter().find(|family| family.covers(name)).map(Named::Family))
+        .or_else(|| translations().find(|translation| translation.name == name).map(Named::Translation))
+        .or_else(|| groups().find_map(|group| Some(Named::Group(group, group.syntax_of(name)?))))
 }
 
 /// The entry of a canonical name.
@@ -233,6 +346,6 @@ pub(super) fn canonical(name: &str) -> Option<&'static Entry> {
 pub(super) fn all_names() -> impl Iterator<Item = &'static str> {
     registry()
         .flat_map(|entry| std::iter::once(entry.name).chain(entry.aliases.iter().map(|alias| alias.name)))
-        .chain(TRANSLATIONS.iter().map(|translation| translation.name))
+        .chain(translations().map(|translation| translation.name))
         .chain(["cert_path", "certpath"])
 }

@@ -24,7 +24,10 @@ fn a_good_string_is_told_field_by_field() {
     assert_eq!(object["bucket"], "travel");
     assert_eq!(object["seeds"][0], json!({"host": "a.example.com", "kv": 11207, "mgmt": 18091}));
     assert_eq!(object["options"], json!({"kv_timeout": "4s"}));
-    assert!(object["warnings"][0].as_str().unwrap().starts_with("UnknownOption"), "{object}");
+    assert_eq!(object["warnings"][0]["kind"], "UnknownOption");
+    assert_eq!(object["warnings"][0]["subject"], "kv_timout");
+    assert!(object["warnings"][0]["text"].as_str().unwrap().contains("did you mean kv_timeout?"), "{object}");
+    assert_eq!(object["profile"], Value::Null);
     assert_eq!(object["error"], Value::Null);
 }
 
@@ -76,4 +79,35 @@ fn text_lists_seeds_options_and_warnings() {
     assert!(text.contains("seeds     h  KV 11210, manager 8091\n          g  KV 11210"), "{text}");
     assert!(text.contains("options   kv_timeout = 4s\n"), "{text}");
     assert!(text.contains("warning   DeprecatedSeparator"), "{text}");
+}
+
+#[test]
+fn what_a_profile_changes_is_shown() {
+    let object = json_of("couchbase://h?profile=wan_development&kv_timeout=3s");
+    assert_eq!(object["profile"], "wan_development");
+    assert_eq!(object["options"]["kv_timeout"], "3s");
+    assert_eq!(object["options"]["bootstrap_timeout"], "120s");
+    assert_eq!(object["options"].get("disconnect_timeout"), None, "it is at its default");
+    let text = plain("couchbase://h?profile=wan_development");
+    assert!(text.contains("profile   wan_development\n"), "{text}");
+    assert!(text.contains("          kv_durable_timeout = 20s\n"), "{text}");
+    assert!(plain("couchbase://h").contains("profile   none\n"));
+}
+
+#[test]
+fn an_option_without_effect_has_its_reason() {
+    let object = json_of("couchbase://h?shards=2");
+    assert_eq!(object["options"], json!({"shards": "2"}));
+    assert_eq!(object["no_effect"], json!({"shards": "one engine serves a cluster"}));
+    let text = plain("couchbase://h?shards=2");
+    assert!(text.contains("shards = 2  (no effect: one engine serves a cluster)\n"), "{text}");
+}
+
+#[test]
+fn a_refused_option_has_its_caret() {
+    let text = plain("couchbase://h?network=external&kv_timeout=soon");
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines[0], "error: InvalidOption in option kv_timeout at byte 31");
+    assert_eq!(lines[1].find("kv_timeout=soon"), lines[2].find('^'), "{text}");
+    assert!(lines[3].starts_with("hint: a time above zero"), "{text}");
 }

@@ -13,6 +13,8 @@ mod alarm;
 mod backlog;
 mod commands;
 mod link;
+mod lookups;
+mod queries;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -27,14 +29,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use settee::engine::{Engine, Response};
+use settee::engine::{Engine, LookupId, QueryId, Response};
 use settee::error::{ErrorKind, OpError};
 
 use self::alarm::Alarm;
 use self::backlog::Backlog;
 use self::link::Link;
+use self::lookups::Lookups;
+use self::queries::Queries;
 use self::table::Table;
-use self::world::LookupTask;
 use crate::mailbox::{Mailbox, Message, Source};
 use crate::runtime::Runtime;
 use crate::slot::Slot;
@@ -106,7 +109,8 @@ pub(crate) struct Driver<R: Runtime> {
     links: Vec<Option<Link<R::Stream>>>,
     /// Connections that may take bytes.
     writes: Vec<usize>,
-    lookups: Vec<Option<LookupTask>>,
+    lookups: Lookups<LookupId>,
+    queries: Queries<QueryId>,
     buffer: Vec<u8>,
     alarm: Alarm<R::Timer>,
     /// When the engine wants to be called.
@@ -148,7 +152,8 @@ impl<R: Runtime> Driver<R> {
             shutting_down: false,
             links: Vec::new(),
             writes: Vec::new(),
-            lookups: Vec::new(),
+            lookups: Lookups::new(),
+            queries: Queries::new(),
             buffer: vec![0; READ_BUFFER],
             alarm,
             wait: None,
@@ -245,6 +250,7 @@ impl<R: Runtime> Driver<R> {
             match source {
                 Source::Link(index) => self.serve_link(index, now),
                 Source::Lookup(place) => self.serve_lookup(place, now),
+                Source::Query(place) => self.serve_query(place, now),
                 Source::Timer => self.alarm.serve(&mut self.again),
             }
         }
@@ -269,6 +275,7 @@ impl<R: Runtime> Driver<R> {
         let left = self.mailbox.close();
         self.links.clear();
         self.lookups.clear();
+        self.queries.clear();
         for message in self.messages.drain(..).chain(left) {
             reject(message);
         }

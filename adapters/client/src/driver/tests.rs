@@ -11,10 +11,8 @@ use std::time::{Duration, Instant};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use settee::auth::PasswordAuthenticator;
-use settee::engine::LookupError;
 use settee::error::ErrorKind;
 
-use super::world::lookup_error;
 use crate::cluster::Cluster;
 use crate::error::Error;
 use crate::options::ClusterOptions;
@@ -259,20 +257,32 @@ fn an_operation_dropped_before_the_driver_looks_is_not_sent() {
 }
 
 #[test]
-fn resolvers_words_for_a_name_without_addresses() {
-    let other = |text: &str| lookup_error(&io::Error::other(text));
-    assert_eq!(
-        other("failed to lookup address information: Name or service not known"),
-        LookupError::NotFound
-    );
-    assert_eq!(
-        other("failed to lookup address information: nodename nor servname provided, or not known"),
-        LookupError::NotFound
-    );
-    assert_eq!(other("No such host is known. (os error 11001)"), LookupError::NotFound);
-    assert_eq!(
-        other("failed to lookup address information: Temporary failure in name resolution"),
-        LookupError::Failed
-    );
-    assert_eq!(lookup_error(&io::ErrorKind::TimedOut.into()), LookupError::TimedOut);
+fn boot_16_a_failed_connect_names_its_seeds_their_stages_and_what_to_do() {
+    let runtime = Manual::new(true);
+    let options = ClusterOptions::new(PasswordAuthenticator::new("user", "s3cret"))
+        .bootstrap_timeout(Duration::from_secs(3));
+    let text = "couchbase://127.0.0.1:7,127.0.0.2:7";
+    let mut connecting = Box::pin(Cluster::connect_on(runtime.clone(), text, options));
+    let begin = runtime.now();
+    assert!(poll(&mut connecting).is_pending());
+    for _ in 0..10_000 {
+        assert!(runtime.run());
+        if let Poll::Ready(outcome) = poll(&mut connecting) {
+            let error = outcome.unwrap_err();
+            assert_eq!(runtime.now() - begin, Duration::from_secs(3));
+            assert_eq!(error.kind(), ErrorKind::UnambiguousTimeout);
+            let report = error.bootstrap().expect("the report of the bootstrap");
+            let mut seeds: Vec<&str> = report.attempts.iter().map(|attempt| &*attempt.seed).collect();
+            seeds.sort_unstable();
+            assert_eq!(seeds, ["127.0.0.1:7", "127.0.0.2:7"]);
+            assert!(!report.hints.is_empty());
+            let text = error.to_string();
+            assert!(text.contains(&report.to_string()), "{text}");
+            assert!(text.contains("127.0.0.2:7 failed at TCP: connection refused"), "{text}");
+            assert!(!text.contains("s3cret") && !format!("{error:?}").contains("s3cret"));
+            return;
+        }
+        assert!(runtime.advance(), "the driver waits for nothing");
+    }
+    panic!("connecting does not end");
 }

@@ -2,28 +2,19 @@
 
 use std::io;
 use std::mem;
-use std::net::IpAddr;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Instant;
 
-use settee::engine::{ConnId, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Output};
+use settee::engine::{ConnId, Datagram, Dial, Event, Input, LinkError, Lookup, Output};
 
 use super::Driver;
 use super::link::Link;
-use crate::mailbox::{Signal, Source};
-use crate::runtime::{BoxFuture, Runtime, SocketOptions};
+use super::queries::Arrival;
+use crate::mailbox::Source;
+use crate::runtime::{Runtime, SocketOptions};
 
 /// How often one turn goes around engine, writes and due timers.
 const ROUNDS_PER_TURN: usize = 32;
-
-/// A question to the resolver, under way.
-pub(super) struct LookupTask {
-    lookup: LookupId,
-    answer: BoxFuture<io::Result<Vec<IpAddr>>>,
-    signal: Arc<Signal>,
-    waker: Waker,
-}
 
 impl<R: Runtime> Driver<R> {
     pub(super) fn serve_link(&mut self, index: usize, now: Instant) {
@@ -33,7 +24,7 @@ impl<R: Runtime> Driver<R> {
         if link.is_dialing() {
             match link.poll_dial() {
                 Poll::Pending => return,
-                Poll::Ready(Ok(())) => self.engine.handle_input(Input::Connected { conn }, now),
+                Poll::Ready(Ok(())) => self.engine.handle_input(Input::Connected { conn, local: None }, now),
                 Poll::Ready(Err(error)) => return self.lose(index, LinkError::from(&error), now),
             }
         }
@@ -89,21 +80,31 @@ impl<R: Runtime> Driver<R> {
     }
 
     pub(super) fn serve_lookup(&mut self, place: usize, now: Instant) {
-        let Some(task) = self.lookups.get_mut(place).and_then(Option::as_mut) else { return };
-        task.signal.clear();
-        let Poll::Ready(answer) = task.answer.as_mut().poll(&mut Context::from_waker(&task.waker)) else {
+        if let Poll::Ready((lookup, answer)) = self.lookups.poll(place) {
+            let answer = answer.as_deref().map_err(|error| *error);
+            self.engine.handle_input(Input::LookedUp { lookup, answer }, now);
+        }
+    }
+
+    pub(super) fn serve_query(&mut self, place: usize, now: Instant) {
+        let Poll::Ready(Arrival { id: query, server, result }) = self.queries.poll(place, &mut self.buffer)
+        else {
             return;
         };
-        let lookup = task.lookup;
-        if let Some(task) = self.lookups.get_mut(place) {
-            *task = None;
+        match result {
+            Ok(len) => {
+                let payload = self.buffer.get(..len).unwrap_or_default();
+                self.engine.handle_input(Input::Datagram { query, from: server, payload }, now);
+                self.again.push(Source::Query(place));
+            }
+            Err(error) => {
+                let why = match error.kind() {
+                    io::ErrorKind::Unsupported => LinkError::Unsupported,
+                    _ => LinkError::from(&error),
+                };
+                self.engine.handle_input(Input::DatagramFailed { query, why }, now);
+            }
         }
-        let answer = match &answer {
-            Ok(addresses) if addresses.is_empty() => Err(LookupError::NotFound),
-            Ok(addresses) => Ok(addresses.as_slice()),
-            Err(error) => Err(lookup_error(error)),
-        };
-        self.engine.handle_input(Input::LookedUp { lookup, answer }, now);
     }
 
     /// Does what the engine says until it waits for something that has not come yet.
@@ -132,6 +133,9 @@ impl<R: Runtime> Driver<R> {
                 Output::Disconnect(conn) => self.hang_up(conn),
                 Output::Transmit(conn) => self.want_write(conn),
                 Output::Lookup(lookup) => self.look_up(lookup),
+                Output::CancelLookup(lookup) => self.lookups.cancel(lookup),
+                Output::Datagram(datagram) => self.send_datagram(datagram),
+                Output::EndQuery(query) => self.queries.end(query),
                 Output::Event(event) => self.deliver(event),
                 Output::Wait(at) => return at,
                 other => crate::trace::debug!("an output that this driver does not know: {other:?}"),
@@ -140,7 +144,11 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn dial(&mut self, dial: Dial) {
-        let options = SocketOptions::new(dial.nodelay, dial.keepalive);
+        let options = SocketOptions {
+            nodelay: dial.nodelay,
+            keepalive: dial.keepalive,
+            user_timeout: dial.user_timeout,
+        };
         let link = Link::new(dial.conn, self.runtime.connect(dial.address, options), &self.mailbox);
         let index = dial.conn.index();
         if self.links.len() <= index {
@@ -170,15 +178,15 @@ impl<R: Runtime> Driver<R> {
 
     fn look_up(&mut self, lookup: Lookup) {
         let answer = self.runtime.lookup(lookup.name);
-        let place = self.lookups.iter().position(Option::is_none).unwrap_or(self.lookups.len());
-        let signal = Signal::new(&self.mailbox, Source::Lookup(place));
-        let waker = Waker::from(Arc::clone(&signal));
-        let task = Some(LookupTask { lookup: lookup.lookup, answer, signal, waker });
-        match self.lookups.get_mut(place) {
-            Some(free) => *free = task,
-            None => self.lookups.push(task),
-        }
+        let place = self.lookups.begin(lookup.lookup, answer, &self.mailbox);
         self.again.push(Source::Lookup(place));
+    }
+
+    fn send_datagram(&mut self, datagram: Datagram) {
+        let Datagram { query, server, payload, .. } = datagram;
+        let open = |server| self.runtime.datagrams(server);
+        let place = self.queries.send(query, server, payload, open, &self.mailbox);
+        self.again.push(Source::Query(place));
     }
 
     fn deliver(&mut self, event: Event) {
@@ -199,30 +207,6 @@ impl<R: Runtime> Driver<R> {
 }
 
 /// The errors that say nothing about the connection.
-fn may_go_on(error: &io::Error) -> bool {
+pub(super) fn may_go_on(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
-}
-
-/// The standard library gives a resolver's answer as text only; these are the words of the common C libraries and of
-/// Windows for a name without addresses.
-pub(super) fn lookup_error(error: &io::Error) -> LookupError {
-    const NOT_FOUND: [&str; 5] = [
-        "not known",
-        "does not resolve",
-        "No such host",
-        "No address associated",
-        "no data of the requested type",
-    ];
-    match error.kind() {
-        io::ErrorKind::TimedOut => LookupError::TimedOut,
-        io::ErrorKind::NotFound => LookupError::NotFound,
-        _ => {
-            let text = error.to_string();
-            if NOT_FOUND.iter().any(|words| text.contains(words)) {
-                LookupError::NotFound
-            } else {
-                LookupError::Failed
-            }
-        }
-    }
 }

@@ -3,20 +3,21 @@
 //! Methods that name a bucket or node return `false` (or `None`) where there is none of that name. Each change of
 //! a map raises the revision once and is announced to subscribed connections at once.
 
-use super::{Cluster, ConnId};
+use super::{Cluster, ConnId, Protocol};
 use crate::NodeId;
-use crate::bucket::{Bucket, Row, spread};
+use crate::bucket::{Bucket, BucketKind, Hibernation, Row, spread};
 use crate::features::Features;
 use crate::hash::vbucket_of;
 use crate::leb128;
-use crate::node::{Node, NodeAddress, NodeState};
+use crate::listener::Service;
+use crate::node::{Node, NodeAddress, NodeState, Settings};
+use crate::posture::Posture;
 use crate::rule::Rule;
 use crate::sasl::Mechanism;
-use crate::session::Closing;
 use crate::store::{Mode, Write, inflate, json_bit};
 use bytes::Bytes;
-use settee::wire::Opcode;
-use std::time::Instant;
+use settee::wire::{Opcode, Status};
+use std::time::{Duration, Instant};
 
 impl Cluster {
     // Users and settings.
@@ -29,6 +30,35 @@ impl Cluster {
     /// Removes a user. Connections stay as they are.
     pub fn remove_user(&mut self, user: &str) {
         self.state.users.remove(user);
+    }
+
+    /// Adds a user whom another directory knows (LDAP), or changes the password: only PLAIN can check it, SCRAM is
+    /// refused for this user with 0x20.
+    pub fn set_external_user(&mut self, user: &str, password: &str) {
+        self.state.users.set_external(user, password);
+    }
+
+    /// Lets a token stand for a user until a time since 1970 (`None`: for ever). It is shown by OAUTHBEARER, which
+    /// has to be among the mechanisms ([`Mechanism::ALL`]) and is offered over TLS alone (AUTH-8). When it ends,
+    /// connections that came with it answer 0x1f to everything but SASL.
+    pub fn set_token(&mut self, token: &str, user: &str, expires: Option<Duration>) {
+        self.state.users.set_token(token, user, expires.map(|expires| expires.as_secs()));
+    }
+
+    /// A token is good for nothing from here on; `false` if it was not known.
+    pub fn revoke_token(&mut self, token: &str) -> bool {
+        self.state.users.revoke_token(token)
+    }
+
+    /// The only buckets that a user may use from here on; `None`: all. Selecting another answers 0x24.
+    pub fn set_bucket_access(&mut self, user: &str, buckets: Option<&[&str]>) {
+        let buckets = buckets.map(|names| names.iter().map(|name| (*name).to_owned()).collect());
+        self.state.users.set_buckets(user, buckets);
+    }
+
+    /// Whether a user may read the map of the cluster without a bucket; asking for it answers 0x24 otherwise.
+    pub fn set_cluster_config_access(&mut self, user: &str, allowed: bool) {
+        self.state.users.set_cluster_config(user, allowed);
     }
 
     /// Which SASL mechanisms are offered from here on.
@@ -47,6 +77,29 @@ impl Cluster {
             node.features = features;
             true
         })
+    }
+
+    /// The cluster is of another release from here on, as after an upgrade; its new map is announced. Connections
+    /// keep what HELLO granted them.
+    pub fn pose(&mut self, posture: Posture) {
+        self.state.settings.pose(posture);
+        for node in &mut self.state.nodes {
+            node.features = posture.features();
+        }
+        self.everything_changed();
+    }
+
+    /// Which release the cluster poses as.
+    pub fn posture(&self) -> Posture {
+        self.state.settings.posture
+    }
+
+    /// Puts a node into a server group, or out of all; announced.
+    pub fn set_server_group(&mut self, node: NodeId, group: Option<&str>) -> bool {
+        let Some(found) = self.node_mut(node) else { return false };
+        found.address.server_group = group.map(str::to_owned);
+        self.everything_changed();
+        true
     }
 
     /// Adds a rule behind the rules of a node.
@@ -76,6 +129,11 @@ impl Cluster {
     /// Adds a bucket over all member nodes, with the vbuckets and replicas of the settings; `false` if the name is
     /// taken.
     pub fn add_bucket(&mut self, name: &str) -> bool {
+        self.add_bucket_of(name, BucketKind::Couchbase)
+    }
+
+    /// Adds a bucket of any kind, otherwise as [`add_bucket`](Self::add_bucket).
+    pub fn add_bucket_of(&mut self, name: &str, kind: BucketKind) -> bool {
         if self.bucket_index(name).is_some() {
             return false;
         }
@@ -83,7 +141,7 @@ impl Cluster {
         let state = &mut self.state;
         let vbuckets = state.settings.vbuckets.clamp(1, 1024);
         let mut bucket =
-            Bucket::new(name, vbuckets, state.settings.replicas.min(3), &members, &mut state.rng);
+            Bucket::new(name, kind, vbuckets, state.settings.replicas.min(3), &members, &mut state.rng);
         state.rev += 1;
         bucket.rev = state.rev;
         state.buckets.push(bucket);
@@ -102,7 +160,30 @@ impl Cluster {
                 session.unbind();
             }
         });
+        // Streams of its map end.
+        self.announce(index);
         true
+    }
+
+    /// Puts a bucket to sleep: its connections close, SELECT_BUCKET answers `status` (0x24 as for an absent one, or
+    /// BUCKET_PAUSED, 0x50), its map says so.
+    pub fn pause_bucket(&mut self, name: &str, status: Status) -> bool {
+        let Some(index) = self.bucket_index(name) else { return false };
+        if let Some(bucket) = self.state.buckets.get_mut(index) {
+            bucket.hibernation = Some(Hibernation { status });
+        }
+        self.for_connections(|_, connection| {
+            connection.cut |=
+                matches!(&connection.protocol, Protocol::Kv(session) if session.bucket == Some(index));
+        });
+        self.bump_revision(name)
+    }
+
+    /// Wakes a bucket up, with its documents and its identity.
+    pub fn resume_bucket(&mut self, name: &str) -> bool {
+        let Some(bucket) = self.bucket_mut(name) else { return false };
+        bucket.hibernation = None;
+        self.bump_revision(name)
     }
 
     /// Removes all documents of a bucket; its map and collections stay.
@@ -254,8 +335,9 @@ impl Cluster {
 
     /// Adds a node to the cluster, without vbuckets until the next [`rebalance`](Self::rebalance).
     pub fn add_node(&mut self, address: NodeAddress) -> NodeId {
-        let features = self.state.settings.features;
-        self.state.nodes.push(Node::new(address, features));
+        let Settings { features, seed, .. } = self.state.settings;
+        let uuid = super::node_uuid(seed, self.state.nodes.len());
+        self.state.nodes.push(Node::new(address, features, uuid));
         self.everything_changed();
         NodeId(self.state.nodes.len() - 1)
     }
@@ -315,9 +397,9 @@ impl Cluster {
     pub fn resume_node(&mut self, node: NodeId, now: Instant) -> bool {
         self.state.clock.set(now);
         let found = self.set_state(node, NodeState::Up);
-        self.for_sessions(|state, session| {
-            if session.node == node {
-                session.resume(state);
+        self.for_connections(|state, connection| {
+            if connection.node == node {
+                connection.resume(state);
             }
         });
         found
@@ -330,25 +412,22 @@ impl Cluster {
 
     /// Closes the connections of a node; what they were answered and did not take is lost.
     pub fn close_node(&mut self, node: NodeId) {
-        self.for_sessions(|_, session| {
-            if session.node == node {
-                session.closing = Closing::Now;
-            }
-        });
+        self.for_connections(|_, connection| connection.cut |= connection.node == node);
     }
 
     /// Closes one connection.
     pub fn close_connection(&mut self, conn: ConnId) {
-        self.for_sessions(|_, session| {
-            if session.id == conn {
-                session.closing = Closing::Now;
-            }
-        });
+        self.for_connections(|_, connection| connection.cut |= connection.id == conn);
     }
 
     /// How many nodes there are or were.
     pub fn node_count(&self) -> usize {
         self.state.nodes.len()
+    }
+
+    /// Services of the nodes that a harness makes by itself.
+    pub fn services(&self) -> &[Service] {
+        &self.state.settings.services
     }
 
     /// Address of a node.
@@ -360,11 +439,26 @@ impl Cluster {
     pub fn set_address(&mut self, node: NodeId, address: NodeAddress) -> bool {
         let Some(found) = self.node_mut(node) else { return false };
         found.address = address;
+        self.state.tls.forget(node);
         self.everything_changed();
         true
     }
 
+    /// Answers every HTTP request to a node with this status, or with `None` properly again. Streams go on.
+    pub fn fail_http(&mut self, node: NodeId, status: Option<u16>) {
+        match status {
+            Some(status) => self.state.http.failing.insert(node, status),
+            None => self.state.http.failing.remove(&node),
+        };
+    }
+
     // Looking inside.
+
+    /// The HTTP requests answered so far, oldest first: node, service, path as it came. Of very many the newest are
+    /// kept.
+    pub fn http_requests(&self) -> impl Iterator<Item = (NodeId, Service, &str)> {
+        self.state.http.requests.iter().map(|(node, service, path)| (*node, *service, path.as_str()))
+    }
 
     /// Requests of one operation that a node received.
     pub fn requests(&self, node: NodeId, opcode: Opcode) -> u64 {
@@ -389,8 +483,11 @@ impl Cluster {
     /// The node that is active for a key.
     pub fn active_node(&self, bucket: &str, key: &[u8]) -> Option<NodeId> {
         let bucket = self.bucket(bucket)?;
-        let vbucket = vbucket_of(key, bucket.vbucket_count());
-        bucket.rows.get(usize::from(vbucket))?.first().copied().flatten()
+        let place = bucket.place_of(key, &self.state.nodes)?;
+        if bucket.kind == BucketKind::Memcached {
+            return Some(NodeId(place));
+        }
+        bucket.rows.get(place)?.first().copied().flatten()
     }
 
     /// Live documents of a bucket.
@@ -404,8 +501,8 @@ impl Cluster {
         let state = &mut self.state;
         let bucket = state.buckets.get_mut(index)?;
         let stored = stored_key(bucket, scope, collection, key)?;
-        let vbucket = vbucket_of(key, bucket.vbucket_count());
-        let doc = bucket.vbuckets.get_mut(usize::from(vbucket))?.live(&stored, &mut state.clock)?;
+        let place = bucket.place_of(key, &state.nodes)?;
+        let doc = bucket.vbuckets.get_mut(place)?.live(&stored, &mut state.clock)?;
         inflate(&doc.value, doc.datatype).map(Bytes::from)
     }
 
@@ -422,12 +519,16 @@ impl Cluster {
         let state = &mut self.state;
         let Some(bucket) = state.buckets.get_mut(index) else { return false };
         let Some(stored) = stored_key(bucket, scope, collection, key) else { return false };
-        let vbucket = vbucket_of(key, bucket.vbucket_count());
+        let Some(place) = bucket.place_of(key, &state.nodes) else { return false };
+        if bucket.kind == BucketKind::Memcached {
+            // Made on first use.
+            let _ = bucket.of_node(NodeId(place), &mut state.rng);
+        }
         let datatype = json_bit(value);
         let write = Write { value, datatype, flags, expiry: 0, cas: 0, preserve_ttl: false };
         bucket
             .vbuckets
-            .get_mut(usize::from(vbucket))
+            .get_mut(place)
             .is_some_and(|vbucket| vbucket.store(Mode::Set, &stored, &write, &mut state.clock).is_ok())
     }
 

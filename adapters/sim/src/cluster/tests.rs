@@ -1,7 +1,7 @@
 //! Whole conversations in virtual time.
 
 use super::*;
-use crate::{Action, Edit, Features, Mechanism, Rule};
+use crate::{Action, Edit, Features, Mechanism, Posture, Rule};
 use settee::ids::{Cas, Opaque};
 use settee::wire::{Encode, Frame, Magic, Opcode, Status};
 
@@ -92,7 +92,7 @@ impl Bench {
 
     /// A connection with these features, authenticated, on bucket `b`.
     fn ready(&mut self, node: NodeId, features: &[u16]) -> ConnId {
-        let conn = self.cluster.connect(node, self.now).unwrap();
+        let conn = self.cluster.connect(node, Listener::KV, self.now).unwrap();
         assert_eq!(self.hello(conn, features).status, Status::SUCCESS);
         self.authenticate(conn);
         assert_eq!(self.select(conn, "b"), Status::SUCCESS);
@@ -134,7 +134,7 @@ const BRIEF: &[u16] = &[
 #[test]
 fn boot_4_a_pipelined_batch_is_answered_in_order() {
     let mut bench = Bench::new();
-    let conn = bench.cluster.connect(NODE, bench.now).unwrap();
+    let conn = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
     let mut bytes = Vec::new();
     simple(Opcode::HELLO).emit(&[0, 7, 0, 0x0b], &mut bytes).unwrap();
     simple(Opcode::GET_ERROR_MAP).emit(&[0, 2], &mut bytes).unwrap();
@@ -177,7 +177,7 @@ fn hello_replaces_earlier_grants() {
 #[test]
 fn nothing_but_bootstrap_works_before_authentication() {
     let mut bench = Bench::new();
-    let conn = bench.cluster.connect(NODE, bench.now).unwrap();
+    let conn = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
     bench.hello(conn, BASIC);
     assert_eq!(bench.select(conn, "b"), Status::EACCESS);
     assert_eq!(bench.ask(conn, on(Opcode::GET, 0, b"k"), b"").status, Status::EACCESS);
@@ -191,7 +191,7 @@ fn nothing_but_bootstrap_works_before_authentication() {
 #[test]
 fn st_6_without_xerror_what_cannot_be_said_closes() {
     let mut bench = Bench::new();
-    let conn = bench.cluster.connect(NODE, bench.now).unwrap();
+    let conn = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
     bench.send(conn, simple(Opcode::GET_CLUSTER_CONFIG), b"");
     assert!(bench.cluster.is_closed(conn));
     let conn = bench.ready(NODE, &[]);
@@ -205,7 +205,7 @@ fn st_6_without_xerror_what_cannot_be_said_closes() {
 fn sa_3_a_mechanism_not_offered_is_an_authentication_error() {
     let mut bench = Bench::new();
     bench.cluster.set_mechanisms(&[Mechanism::ScramSha1]);
-    let conn = bench.cluster.connect(NODE, bench.now).unwrap();
+    let conn = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
     bench.hello(conn, BASIC);
     let plain = Encode { key: b"PLAIN", ..simple(Opcode::SASL_AUTH) };
     assert_eq!(bench.ask(conn, plain, b"\0u\0p").status, Status::AUTH_ERROR);
@@ -220,7 +220,7 @@ fn sa_3_a_mechanism_not_offered_is_an_authentication_error() {
 #[test]
 fn frame_limits_close_the_connection() {
     let mut bench = Bench::new();
-    let conn = bench.cluster.connect(NODE, bench.now).unwrap();
+    let conn = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
     bench.send(conn, simple(Opcode::SASL_AUTH), &[0; 16 * 1024]);
     assert!(bench.cluster.is_closed(conn), "16 KiB before authentication");
     let conn = bench.ready(NODE, BASIC);
@@ -365,7 +365,7 @@ fn full_push_carries_the_map_and_node_changes_are_pushed_globally_too() {
 #[test]
 fn the_global_map_has_nodes_and_no_bucket() {
     let mut bench = Bench::new();
-    let conn = bench.cluster.connect(OTHER, bench.now).unwrap();
+    let conn = bench.cluster.connect(OTHER, Listener::KV, bench.now).unwrap();
     bench.hello(conn, BASIC);
     bench.authenticate(conn);
     let got = bench.ask(conn, simple(Opcode::GET_CLUSTER_CONFIG), b"");
@@ -450,7 +450,7 @@ fn failover_promotes_and_branches_history() {
     bench.cluster.kill_node(NODE);
     bench.cluster.fail_over(NODE);
     assert!(bench.cluster.is_closed(first));
-    assert!(bench.cluster.connect(NODE, bench.now).is_none());
+    assert!(bench.cluster.connect(NODE, Listener::KV, bench.now).is_none());
     let second = bench.ready(OTHER, &[Features::XERROR, Features::MUTATION_SEQNO]);
     assert_eq!(bench.ask(second, on(Opcode::GET, 0, b"k"), b"").value, b"v");
     let observe = on(Opcode::OBSERVE_SEQNO, 0, b"");
@@ -477,7 +477,7 @@ fn dropped_buckets_leave_their_connections_without() {
 fn config_only_and_absent_buckets() {
     let mut bench = Bench::new();
     bench.cluster.set_absent("b", OTHER, true);
-    let conn = bench.cluster.connect(OTHER, bench.now).unwrap();
+    let conn = bench.cluster.connect(OTHER, Listener::KV, bench.now).unwrap();
     bench.hello(conn, BASIC);
     bench.authenticate(conn);
     assert_eq!(bench.select(conn, "b"), Status::KEY_ENOENT);
@@ -622,7 +622,7 @@ fn past_connections_are_ignored() {
     let mut bench = Bench::new();
     let conn = bench.ready(NODE, BASIC);
     bench.cluster.disconnect(conn);
-    let next = bench.cluster.connect(NODE, bench.now).unwrap();
+    let next = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
     assert_ne!(conn, next);
     bench.send(conn, simple(Opcode::NOOP), b"");
     assert!(bench.cluster.output(next).is_empty() && bench.cluster.is_closed(conn));
@@ -644,4 +644,63 @@ fn random_bytes_do_no_harm() {
         }
         bench.cluster.receive(conn, &bytes, bench.now);
     }
+}
+
+#[test]
+fn s07_before_6_5_there_is_no_map_without_a_bucket() {
+    for (posture, status) in [
+        (Posture::V5_0, Status::NO_BUCKET),
+        (Posture::V6_0, Status::NO_BUCKET),
+        (Posture::V6_6, Status::SUCCESS),
+    ] {
+        let mut bench = Bench::new();
+        bench.cluster.pose(posture);
+        let conn = bench.cluster.connect(NODE, Listener::KV, bench.now).unwrap();
+        bench.hello(conn, &[Features::XERROR]);
+        bench.authenticate(conn);
+        assert_eq!(bench.ask(conn, simple(Opcode::GET_CLUSTER_CONFIG), b"").status, status, "{posture:?}");
+        assert_eq!(bench.select(conn, "b"), Status::SUCCESS);
+        assert_eq!(bench.ask(conn, simple(Opcode::GET_CLUSTER_CONFIG), b"").status, Status::SUCCESS);
+    }
+}
+
+#[test]
+fn old_releases_lack_what_came_later() {
+    let mut bench = Bench::new();
+    bench.cluster.pose(Posture::V6_0);
+    let conn = bench.ready(NODE, &[Features::XERROR, Features::COLLECTIONS, Features::DUPLEX, 0x0d]);
+    let known = Encode { extras: &[0; 16], ..simple(Opcode::GET_CLUSTER_CONFIG) };
+    assert_eq!(bench.ask(conn, known, b"").status, Status::EINVAL, "no known versions");
+    assert_eq!(
+        bench.ask(conn, simple(Opcode::COLLECTIONS_GET_MANIFEST), b"").status,
+        Status::UNKNOWN_COMMAND
+    );
+    let map = bench.ask(conn, simple(Opcode::GET_ERROR_MAP), &[0, 2]);
+    assert!(map.value.starts_with(b"{") && String::from_utf8_lossy(&map.value).contains("\"version\":1"));
+    bench.cluster.bump_revision("b");
+    let push = bench.take(conn).remove(0);
+    let rev = u32::from_be_bytes(push.extras.try_into().expect("the revision alone"));
+    assert_eq!(i64::from(rev), bench.cluster.revision());
+    assert!(!push.value.is_empty(), "pushes are full");
+    let durable = Encode {
+        magic: Magic::AltRequest,
+        framing_extras: &[0x11, 1],
+        extras: &[0; 8],
+        ..on(Opcode::SET, 0, b"k")
+    };
+    bench.send(conn, durable, b"v");
+    assert!(bench.cluster.is_closed(conn), "frame infos are not understood");
+}
+
+#[test]
+fn s79_an_upgrade_is_announced() {
+    let mut bench = Bench::new();
+    bench.cluster.pose(Posture::V7_6);
+    let conn = bench.ready(NODE, &[Features::DUPLEX, Features::CLUSTERMAP_CHANGE_NOTIFICATION_BRIEF]);
+    let before = bench.cluster.bucket_map("b", NODE).unwrap();
+    bench.cluster.pose(Posture::V8_0);
+    assert!(!bench.pushes(conn).is_empty());
+    let after = bench.cluster.bucket_map("b", NODE).unwrap();
+    let has = |map: &[u8]| String::from_utf8_lossy(map).contains("nodeUUID");
+    assert!(!has(&before) && has(&after));
 }

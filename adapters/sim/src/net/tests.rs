@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Action, Rule};
+use crate::{Action, Rule, Service};
 use settee::ids::Opaque;
 use settee::wire::{Encode, Opcode};
 
@@ -198,4 +198,78 @@ fn scripted_peers_say_what_they_like() {
     assert_eq!(net.step(None), Some(NetEvent::Received(link, b"HELO".to_vec())));
     assert_eq!(net.step(None), Some(NetEvent::Lost(link, LinkError::Closed)));
     assert_eq!(net.step(None), None);
+}
+
+#[test]
+fn each_service_listens_on_a_port_of_its_own_and_maps_tell_it() {
+    let services = vec![Service::Kv, Service::Mgmt, Service::Query];
+    let settings = Settings { vbuckets: 4, services, ..Settings::default() };
+    let mut net = Net::new(2, settings, NetSettings::default(), Instant::now());
+    let map = net.cluster().bucket_map("default", NodeId(1)).unwrap();
+    let map: serde_json::Value = serde_json::from_slice(&map).unwrap();
+    let announced = map["nodesExt"][1]["services"].as_object().unwrap();
+    let expected = [
+        ("kv", 11210),
+        ("kvSSL", 11207),
+        ("mgmt", 8091),
+        ("mgmtSSL", 18091),
+        ("n1ql", 8093),
+        ("n1qlSSL", 18093),
+    ];
+    assert_eq!(announced.len(), expected.len());
+    for (key, port) in expected {
+        assert_eq!(announced[key], port, "{key}");
+    }
+    let link = net.dial(Net::listener_of(NodeId(1), Listener::plain(Service::Query)));
+    assert_eq!(net.step(None), Some(NetEvent::Connected(link)));
+    let link = net.dial(Net::listener_of(NodeId(1), Listener::plain(Service::Search)));
+    assert_eq!(net.step(None), Some(NetEvent::Lost(link, LinkError::Refused)));
+}
+
+#[test]
+fn behind_port_mapping_each_side_reaches_its_own_addresses() {
+    let mut net = net(NetSettings::default());
+    let ip: IpAddr = [203, 0, 113, 7].into();
+    for index in 0..2_u16 {
+        let ports = BTreeMap::from([(Listener::KV, 31000 + index), (Listener::KV_TLS, 32000 + index)]);
+        let alternate = Alternate {
+            network: "external".to_owned(),
+            host: "outside.example".to_owned(),
+            ports: Some(ports),
+        };
+        net.add_alternate(NodeId(usize::from(index)), alternate, ip);
+    }
+    let dial = |net: &mut Net, to: SocketAddr| {
+        let link = net.dial(to);
+        match net.step(None) {
+            Some(NetEvent::Connected(_)) => {
+                net.hang_up(link);
+                true
+            }
+            Some(NetEvent::Lost(_, LinkError::Unreachable)) => false,
+            other => panic!("{to}: {other:?}"),
+        }
+    };
+    let inside = Net::address_of(NodeId(1));
+    let outside = [SocketAddr::new(ip, 31001), SocketAddr::new(ip, 32001)];
+    net.place_client(true, Reachability::Unreachable);
+    assert!(!dial(&mut net, inside) && dial(&mut net, outside[0]) && dial(&mut net, outside[1]));
+    net.look_up("node1.sim");
+    assert!(matches!(net.step(None), Some(NetEvent::LookedUp(_, Err(LookupError::NotFound)))));
+    net.look_up("outside.example");
+    assert!(matches!(net.step(None), Some(NetEvent::LookedUp(_, Ok(found))) if found == [ip]));
+    net.place_client(false, Reachability::Unreachable);
+    assert!(dial(&mut net, inside) && !dial(&mut net, outside[0]));
+    let map = net.cluster().bucket_map("default", NodeId(0)).unwrap();
+    let map: serde_json::Value = serde_json::from_slice(&map).unwrap();
+    assert_eq!(map["nodesExt"][1]["alternateAddresses"]["external"]["ports"]["kvSSL"], 32001);
+}
+
+#[test]
+fn an_alternate_address_without_ports_listens_on_the_nodes_own() {
+    let mut net = net(NetSettings::default());
+    let ip: IpAddr = [203, 0, 113, 8].into();
+    net.add_alternate(NodeId(0), Alternate::external("one.example"), ip);
+    let link = net.dial(SocketAddr::new(ip, 11207));
+    assert_eq!(net.step(None), Some(NetEvent::Connected(link)));
 }

@@ -139,7 +139,7 @@ fn a_wrong_proof_or_nonce_is_denied() {
 #[test]
 fn an_unknown_user_learns_it_only_at_the_end() {
     let mut users = Users::new(10, 1);
-    let Step::Continue(exchange, first) = users.begin(Mechanism::ScramSha512, b"n,,n=nobody,r=abc") else {
+    let Step::Continue(exchange, first) = users.begin(Mechanism::ScramSha512, b"n,,n=nobody,r=abc", 0) else {
         panic!("continue expected")
     };
     let first = String::from_utf8(first).unwrap();
@@ -153,7 +153,7 @@ fn an_unknown_user_learns_it_only_at_the_end() {
 fn plain_wants_exactly_three_parts_and_drops_one_trailing_zero() {
     let mut users = Users::new(10, 1);
     users.set("user", "pencil");
-    let done = |payload: &[u8], users: &mut Users| users.begin(Mechanism::Plain, payload);
+    let done = |payload: &[u8], users: &mut Users| users.begin(Mechanism::Plain, payload, 0);
     assert!(matches!(done(b"\0user\0pencil", &mut users), Step::Done(..)));
     assert!(matches!(done(b"\0user\0pencil\0", &mut users), Step::Done(..)));
     assert!(matches!(done(b"\0user\0pen", &mut users), Step::Denied));

@@ -1,7 +1,11 @@
 //! What a served cluster is like before it starts.
 
 use super::SimCluster;
-use crate::{Cluster, Features, Mechanism, NodeAddress, Settings};
+use crate::{
+    Alternate, Certificates, ClientCertificates, Cluster, Features, Listener, Mechanism, NodeAddress, NodeId,
+    Posture, Service, Settings,
+};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -15,6 +19,11 @@ pub struct SimClusterBuilder {
     collections: Vec<(String, String)>,
     users: Vec<(String, String)>,
     omit_hostname: bool,
+    tls: bool,
+    external: bool,
+    certificates: Certificates,
+    client_certificates: ClientCertificates,
+    tokens: Vec<(String, String)>,
     settings: Settings,
 }
 
@@ -27,6 +36,11 @@ impl Default for SimClusterBuilder {
             collections: Vec::new(),
             users: Vec::new(),
             omit_hostname: false,
+            tls: false,
+            external: false,
+            certificates: Certificates::Good,
+            client_certificates: ClientCertificates::Disable,
+            tokens: Vec::new(),
             settings: Settings::default(),
         }
     }
@@ -40,7 +54,8 @@ impl SimClusterBuilder {
         self
     }
 
-    /// Port of the first node; the others follow on the next ones. Free ports are taken if not said.
+    /// Port of the first node's data service; those of the others follow on the next ones. Free ports are taken if
+    /// not said, and for everything but the data service without TLS.
     #[must_use]
     pub const fn port(mut self, port: u16) -> Self {
         self.port = Some(port);
@@ -111,6 +126,57 @@ impl SimClusterBuilder {
         self
     }
 
+    /// Listens with TLS as well, every service on a port of its own.
+    #[must_use]
+    pub const fn tls(mut self, tls: bool) -> Self {
+        self.tls = tls;
+        self
+    }
+
+    /// What certificates the nodes present; good ones if not said.
+    #[must_use]
+    pub const fn certificates(mut self, kind: Certificates) -> Self {
+        self.certificates = kind;
+        self
+    }
+
+    /// Whether clients authenticate by certificate; not if not said.
+    #[must_use]
+    pub const fn client_certificates(mut self, mode: ClientCertificates) -> Self {
+        self.client_certificates = mode;
+        self
+    }
+
+    /// Lets a token stand for a user, and offers the mechanism that shows it, over TLS.
+    #[must_use]
+    pub fn token(mut self, token: &str, user: &str) -> Self {
+        self.tokens.push((token.to_owned(), user.to_owned()));
+        self
+    }
+
+    /// Puts the cluster behind port mapping: maps give hosts and ports that lead nowhere, and the loopback ports as
+    /// the alternate addresses of the network `external`.
+    #[must_use]
+    pub const fn external(mut self, external: bool) -> Self {
+        self.external = external;
+        self
+    }
+
+    /// Services of the nodes; the data service and the manager if not said. Each listens on a port of its own.
+    #[must_use]
+    pub fn services(mut self, services: &[Service]) -> Self {
+        self.settings.services = services.to_vec();
+        self
+    }
+
+    /// Poses as another release: HELLO features, mechanisms, the form of maps. Says nothing about what is set
+    /// after it.
+    #[must_use]
+    pub fn posture(mut self, posture: Posture) -> Self {
+        self.settings.pose(posture);
+        self
+    }
+
     /// Everything else.
     #[must_use]
     pub fn settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
@@ -124,23 +190,34 @@ impl SimClusterBuilder {
     /// Where a port is taken or above 65535, or sockets cannot be made.
     pub fn start(self) -> io::Result<SimCluster> {
         let mut listeners = Vec::new();
-        for index in 0..self.nodes {
-            let port = match self.port {
-                None => 0,
-                Some(port) => port.checked_add(index).ok_or_else(|| {
-                    io::Error::new(io::ErrorKind::InvalidInput, "the last node's port is above 65535")
-                })?,
-            };
-            let listener = TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
-                .map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))?;
-            listeners.push(listener);
+        for service in &self.settings.services {
+            listeners.push(Listener::plain(*service));
+            if self.tls {
+                listeners.push(Listener::secure(*service));
+            }
         }
-        let nodes = listeners
-            .iter()
-            .map(|listener| listener.local_addr().map(|address| node_address(address, self.omit_hostname)))
-            .collect::<io::Result<Vec<_>>>()?;
+        let (mut sockets, mut nodes) = (Vec::new(), Vec::new());
+        for index in 0..self.nodes {
+            let mut of_node = BTreeMap::new();
+            let mut node = NodeAddress { ports: BTreeMap::new(), ..NodeAddress::new("127.0.0.1", 0) };
+            node.omit_hostname = self.omit_hostname;
+            for listener in &listeners {
+                let socket = bind(self.port.filter(|_| *listener == Listener::KV), index)?;
+                node.ports.insert(*listener, socket.local_addr()?.port());
+                of_node.insert(*listener, socket);
+            }
+            if self.external {
+                hide(&mut node, usize::from(index));
+            }
+            sockets.push(of_node);
+            nodes.push(node);
+        }
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let mut cluster = Cluster::new(self.settings, nodes, Instant::now(), unix);
+        let mut settings = self.settings;
+        if !self.tokens.is_empty() && !settings.mechanisms.contains(&Mechanism::OauthBearer) {
+            settings.mechanisms.push(Mechanism::OauthBearer);
+        }
+        let mut cluster = Cluster::new(settings, nodes, Instant::now(), unix);
         let or = |list: Vec<_>, default: &str| if list.is_empty() { vec![default.to_owned()] } else { list };
         for bucket in or(self.buckets, "default") {
             cluster.add_bucket(&bucket);
@@ -151,6 +228,13 @@ impl SimClusterBuilder {
         for (name, password) in &self.users {
             cluster.set_password(name, password);
         }
+        for node in (0..cluster.node_count()).map(NodeId) {
+            cluster.set_certificates(node, self.certificates);
+        }
+        cluster.set_client_certificates(self.client_certificates);
+        for (token, user) in &self.tokens {
+            cluster.set_token(token, user, None);
+        }
         let first = match self.users.into_iter().next() {
             Some(user) => user,
             None => {
@@ -158,16 +242,28 @@ impl SimClusterBuilder {
                 ("Administrator".to_owned(), "password".to_owned())
             }
         };
-        SimCluster::launch(cluster, listeners, first)
+        SimCluster::launch(cluster, sockets, first)
     }
 }
 
-/// The node that listens on this address. Its management port is a number that maps need, 10000 beside the data
-/// port; nothing listens there.
-pub(super) fn node_address(address: SocketAddr, omit_hostname: bool) -> NodeAddress {
-    let port = address.port();
-    let mut node = NodeAddress::new(address.ip().to_string(), port);
-    node.mgmt_port = port.checked_add(10_000).unwrap_or_else(|| port.saturating_sub(10_000));
-    node.omit_hostname = omit_hostname;
-    node
+/// Moves the loopback ports of a node to the network `external`, and gives it a host that nobody reaches (IETF RFC
+/// 5737) with default ports.
+pub(super) fn hide(node: &mut NodeAddress, index: usize) {
+    let inside = node.ports.keys().map(|listener| (*listener, listener.default_port())).collect();
+    let outside = std::mem::replace(&mut node.ports, inside);
+    node.host = format!("192.0.2.{}", index % 254 + 1);
+    node.omit_hostname = false;
+    node.alternates.push(Alternate { ports: Some(outside), ..Alternate::external("127.0.0.1") });
+}
+
+/// A socket on the port of the node with this index, or on any free port.
+fn bind(first: Option<u16>, index: u16) -> io::Result<TcpListener> {
+    let port = match first {
+        None => 0,
+        Some(port) => port.checked_add(index).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::InvalidInput, "the last node's port is above 65535")
+        })?,
+    };
+    TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], port)))
+        .map_err(|error| io::Error::new(error.kind(), format!("port {port}: {error}")))
 }

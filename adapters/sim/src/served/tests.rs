@@ -222,3 +222,51 @@ fn a_node_added_to_a_running_cluster_can_be_reached() {
     assert_eq!(client.ask(keyed(Opcode::GET, 7, b"k"), b"").status, Status::KEY_ENOENT);
     assert_eq!(node, NodeId(1));
 }
+
+#[test]
+fn tls_over_loopback_on_ports_of_its_own() {
+    use rustls::pki_types::ServerName;
+    let cluster = SimCluster::builder().nodes(2).vbuckets(4).tls(true).start().unwrap();
+    let wall = cluster.control(|cluster, _| cluster.unix());
+    let config = crate::cluster::secure::tests::client_config(&cluster.ca_pem(), None, wall);
+    let address = cluster.address_of(NodeId(1), Listener::KV_TLS).unwrap();
+    assert!(cluster.tls_connection_string().ends_with(&format!(",{address}")));
+    let name = ServerName::from(address.ip());
+    let mut tls = rustls::ClientConnection::new(config, name).unwrap();
+    let mut socket = std::net::TcpStream::connect(address).unwrap();
+    let mut stream = rustls::Stream::new(&mut tls, &mut socket);
+    let mut noop = Vec::new();
+    Encode::request(Opcode::NOOP, Opaque(5)).emit(b"", &mut noop).unwrap();
+    stream.write_all(&noop).unwrap();
+    let mut answer = [0; 24];
+    stream.read_exact(&mut answer).unwrap();
+    assert_eq!((answer[0], answer[15]), (0x81, 5));
+    cluster.control(|cluster, _| cluster.kill_node(NodeId(1)));
+    for listener in [Listener::KV, Listener::KV_TLS, Listener::MGMT, Listener::MGMT_TLS] {
+        let address = cluster.address_of(NodeId(1), listener).unwrap();
+        assert!(std::net::TcpStream::connect(address).is_err(), "{listener:?}");
+    }
+}
+
+#[test]
+fn behind_port_mapping_the_map_names_loopback_for_those_outside() {
+    let cluster = SimCluster::builder().nodes(2).vbuckets(8).tls(true).external(true).start().unwrap();
+    let address = cluster.address_of(NodeId(1), Listener::KV_TLS).unwrap();
+    let map = cluster.control(|cluster, _| cluster.bucket_map("default", NodeId(1))).unwrap();
+    let map: serde_json::Value = serde_json::from_slice(&map).unwrap();
+    let node = &map["nodesExt"][1];
+    assert_eq!((&node["hostname"], &node["services"]["kv"]), (&"192.0.2.2".into(), &11210.into()));
+    let external = &node["alternateAddresses"]["external"];
+    assert_eq!(
+        (&external["hostname"], &external["ports"]["kvSSL"]),
+        (&"127.0.0.1".into(), &address.port().into())
+    );
+    Client::ready(cluster.addresses()[1], "default");
+    let (_, address) = cluster.add_node().unwrap();
+    Client::ready(address, "default");
+    let (host, ports) = cluster.control(|cluster, _| {
+        let added = cluster.address(NodeId(2)).unwrap();
+        (added.host.clone(), added.alternates[0].ports.clone().unwrap())
+    });
+    assert_eq!((host.as_str(), ports[&Listener::KV]), ("192.0.2.3", address.port()));
+}

@@ -2,10 +2,12 @@
 //! (`kv-protocol.md` 2.7, 2.10, 4, 6, 7; `connecting.md` 4.1).
 
 use super::{Session, encode_duration, only};
+use crate::bucket::BucketKind;
 use crate::cluster::State;
 use crate::errmap;
 use crate::features::Features;
 use crate::node::NodeState;
+use crate::posture::Posture;
 use crate::request::{Failure, invalid, u32_at, u64_at};
 use crate::sasl::{Mechanism, Step};
 use crate::session::Closing;
@@ -28,16 +30,22 @@ impl Session {
         {
             return Err(Status::ECONFIG_ONLY.into());
         }
+        if self.by_certificate
+            && matches!(opcode, Opcode::SASL_LIST_MECHS | Opcode::SASL_AUTH | Opcode::SASL_STEP)
+        {
+            return Err(Status::NOT_SUPPORTED.into());
+        }
         match opcode {
             Opcode::HELLO => self.hello(state, frame),
             Opcode::SASL_LIST_MECHS => {
                 only(frame, false, false)?;
-                let names: Vec<&str> = state.settings.mechanisms.iter().map(|m| m.name()).collect();
+                let offered = state.settings.mechanisms.iter().filter(|mechanism| self.offers(**mechanism));
+                let names: Vec<&str> = offered.map(|mechanism| mechanism.name()).collect();
                 self.reply(frame, Status::SUCCESS, 0, 0, &[], names.join(" ").as_bytes());
                 Ok(())
             }
             Opcode::SASL_AUTH => self.sasl_auth(state, frame),
-            Opcode::SASL_STEP => self.sasl_step(frame),
+            Opcode::SASL_STEP => self.sasl_step(state, frame),
             Opcode::GET_ERROR_MAP => self.error_map(state, frame),
             Opcode::SELECT_BUCKET => self.select_bucket(state, frame),
             Opcode::GET_CLUSTER_CONFIG => self.cluster_config(state, frame),
@@ -59,15 +67,20 @@ impl Session {
             Opcode::LIST_BUCKETS => {
                 only(frame, false, false)?;
                 self.authenticated()?;
-                let names: Vec<&str> =
-                    state.buckets.iter().filter(|b| !b.dropped).map(|b| b.name.as_str()).collect();
+                let user = self.user.as_deref().unwrap_or_default();
+                let buckets = state.buckets.iter().filter(|b| !b.dropped).map(|b| b.name.as_str());
+                let names: Vec<&str> = buckets.filter(|name| state.users.may_use(user, name)).collect();
                 self.reply(frame, Status::SUCCESS, 0, 0, &[], names.join(" ").as_bytes());
                 Ok(())
             }
             Opcode::STAT => self.stat(state, frame),
             Opcode::COLLECTIONS_GET_MANIFEST
             | Opcode::COLLECTIONS_GET_ID
-            | Opcode::COLLECTIONS_GET_SCOPE_ID => self.collections(state, frame),
+            | Opcode::COLLECTIONS_GET_SCOPE_ID
+                if self.posture >= Posture::V7_2 =>
+            {
+                self.collections(state, frame)
+            }
             Opcode::GET_RANDOM_KEY => self.random_key(state, frame),
             Opcode::OBSERVE_SEQNO => self.observe_seqno(state, frame),
             Opcode::GET_FAILOVER_LOG => self.failover_log(state, frame),
@@ -113,41 +126,57 @@ impl Session {
         if self.exchange.take().is_some() {
             return Err(invalid("SASL_STEP is due"));
         }
-        let offered =
-            Mechanism::from_name(frame.key).filter(|mechanism| state.settings.mechanisms.contains(mechanism));
+        let offered = Mechanism::from_name(frame.key)
+            .filter(|mechanism| state.settings.mechanisms.contains(mechanism) && self.offers(*mechanism));
         let Some(mechanism) = offered else {
             return Err(Failure::Explained(Status::AUTH_ERROR, "Unsupported mechanism".to_owned()));
         };
         // The first message of an exchange ends the authentication before it.
         self.user = None;
-        let step = state.users.begin(mechanism, frame.value);
-        self.sasl_outcome(frame, step)
+        self.token = None;
+        let step = state.users.begin(mechanism, frame.value, state.clock.unix_secs());
+        self.sasl_outcome(state, frame, step)
     }
 
-    fn sasl_step(&mut self, frame: &Frame<'_>) -> Result<(), Failure> {
+    /// Whether a mechanism is for this kind of connection.
+    fn offers(&self, mechanism: Mechanism) -> bool {
+        self.tls || mechanism != Mechanism::OauthBearer
+    }
+
+    fn sasl_step(&mut self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
         let exchange = self.exchange.take().ok_or_else(|| invalid("no SASL exchange"))?;
         if frame.key != exchange.mechanism.name().as_bytes() || !frame.extras.is_empty() {
             return Err(invalid("another mechanism than before"));
         }
         let step = exchange.step(frame.value);
-        self.sasl_outcome(frame, step)
+        self.sasl_outcome(state, frame, step)
     }
 
-    fn sasl_outcome(&mut self, frame: &Frame<'_>, step: Step) -> Result<(), Failure> {
-        match step {
-            Step::Done(user, payload) => {
-                self.user = Some(user);
-                self.reply(frame, Status::SUCCESS, 0, 0, &[], &payload);
-                Ok(())
+    fn sasl_outcome(&mut self, state: &State, frame: &Frame<'_>, step: Step) -> Result<(), Failure> {
+        let (user, payload) = match step {
+            Step::Done(user, payload) => (user, payload),
+            Step::DoneByToken(user, token) => {
+                self.token = Some(token);
+                (user, Vec::new())
             }
             Step::Continue(exchange, payload) => {
                 self.exchange = Some(exchange);
                 self.reply(frame, Status::AUTH_CONTINUE, 0, 0, &[], &payload);
-                Ok(())
+                return Ok(());
             }
-            Step::Denied => Err(Failure::Explained(Status::AUTH_ERROR, "Authentication failed".to_owned())),
-            Step::Malformed => Err(invalid("malformed SASL payload")),
+            Step::Denied => {
+                return Err(Failure::Explained(Status::AUTH_ERROR, "Authentication failed".to_owned()));
+            }
+            Step::Malformed => return Err(invalid("malformed SASL payload")),
+        };
+        // Who authenticates anew keeps the bucket as far as the rights allow (`kv-protocol.md` 4.5).
+        let bucket = self.bucket.and_then(|bucket| state.buckets.get(bucket));
+        if bucket.is_some_and(|bucket| !state.users.may_use(&user, &bucket.name)) {
+            self.unbind();
         }
+        self.user = Some(user);
+        self.reply(frame, Status::SUCCESS, 0, 0, &[], &payload);
+        Ok(())
     }
 
     fn error_map(&mut self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
@@ -160,7 +189,8 @@ impl Session {
         else {
             return Err(invalid("GET_ERROR_MAP"));
         };
-        let text = errmap::text(u16::from_be_bytes(version)).ok_or_else(|| invalid("version"))?;
+        let best = self.posture.error_map_version();
+        let text = errmap::text(u16::from_be_bytes(version).min(best)).ok_or_else(|| invalid("version"))?;
         self.reply(frame, Status::SUCCESS, 0, self.json(), &[], text.as_bytes());
         Ok(())
     }
@@ -168,15 +198,27 @@ impl Session {
     fn select_bucket(&mut self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
         only(frame, true, false)?;
         self.authenticated()?;
-        let found =
-            state.buckets.iter().position(|bucket| !bucket.dropped && bucket.name.as_bytes() == frame.key);
+        let user = self.user.as_deref().unwrap_or_default();
+        let found = state.buckets.iter().position(|bucket| {
+            !bucket.dropped && bucket.name.as_bytes() == frame.key && state.users.may_use(user, &bucket.name)
+        });
         // Selecting anything but an existing bucket leaves the connection without one.
         self.unbind();
         let Some(index) = found else {
             return Err(Failure::Explained(Status::EACCESS, "no such bucket, or no access to it".to_owned()));
         };
-        if state.buckets.get(index).is_some_and(|bucket| bucket.absent.contains(&self.node)) {
+        let Some(bucket) = state.buckets.get(index) else { return Err(Status::KEY_ENOENT.into()) };
+        if let Some(hibernation) = &bucket.hibernation {
+            return Err(Failure::Explained(hibernation.status, "the bucket is paused".to_owned()));
+        }
+        if bucket.absent.contains(&self.node) {
             return Err(Status::KEY_ENOENT.into());
+        }
+        if bucket.kind == BucketKind::Memcached && self.features.has(Features::COLLECTIONS) {
+            return Err(Failure::Explained(
+                Status::NOT_SUPPORTED,
+                "the bucket type cannot do collections".to_owned(),
+            ));
         }
         self.bucket = Some(index);
         self.reply(frame, Status::SUCCESS, 0, 0, &[], &[]);
@@ -190,6 +232,8 @@ impl Session {
         self.authenticated()?;
         let known = if frame.extras.is_empty() {
             None
+        } else if self.posture < Posture::V7_6 {
+            return Err(invalid("GET_CLUSTER_CONFIG takes no extras"));
         } else {
             let known = (u64_at(frame.extras, 0).cast_signed(), u64_at(frame.extras, 8).cast_signed());
             if known.1 < 1 || (known.0 < 1 && known.0 != -1) {
@@ -198,6 +242,19 @@ impl Session {
             Some(known)
         };
         let bucket = self.bucket;
+        let found = bucket.and_then(|bucket| state.buckets.get(bucket));
+        // Maps of memcached buckets are given out over HTTP alone (D3).
+        if found.is_some_and(|bucket| bucket.kind == BucketKind::Memcached) {
+            return Err(Status::KEY_ENOENT.into());
+        }
+        // Before 6.5 there is no map without a bucket (`connecting.md` 4.4).
+        if bucket.is_none() && !self.posture.has_cluster_config() {
+            return Err(Status::NO_BUCKET.into());
+        }
+        let user = self.user.as_deref().unwrap_or_default();
+        if bucket.is_none() && !state.users.may_see_cluster(user) {
+            return Err(Failure::Explained(Status::EACCESS, "no right to read the cluster's map".to_owned()));
+        }
         let rendered = match bucket {
             Some(bucket) => state.bucket_config(bucket, self.node),
             None => state.global_config(self.node),
@@ -307,6 +364,9 @@ impl Session {
     ) -> Result<&'s crate::store::Vbucket, Failure> {
         let bucket = self.selected()?;
         let bucket = state.buckets.get(bucket).ok_or(Failure::Status(Status::NO_BUCKET))?;
+        if bucket.kind == BucketKind::Memcached {
+            return Err(Status::NOT_SUPPORTED.into());
+        }
         let vbucket = frame.header.vbucket_or_status;
         if !bucket.is_active(vbucket, self.node) && !bucket.is_replica(vbucket, self.node) {
             return Err(Failure::NotMyVbucket);
@@ -360,6 +420,9 @@ impl Session {
         }
         let bucket = self.selected()?;
         let bucket = state.buckets.get(bucket).ok_or(Failure::Status(Status::NO_BUCKET))?;
+        if bucket.kind == BucketKind::Memcached {
+            return Err(Status::NOT_SUPPORTED.into());
+        }
         let (node, wanted): (NodeId, u32) = (self.node, u32_at(frame.extras, 0));
         let here = |vbucket: u16| match wanted {
             0 => bucket.is_active(vbucket, node) || bucket.is_replica(vbucket, node),

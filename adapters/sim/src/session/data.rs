@@ -1,9 +1,11 @@
 //! Document operations (`kv-protocol.md` 2.3).
 
 use super::Session;
+use crate::bucket::BucketKind;
 use crate::cluster::State;
 use crate::features::Features;
 use crate::hash::vbucket_of;
+use crate::posture::Posture;
 use crate::request::{CasRule, Failure, FrameInfos, Key, Shape, frame_infos, invalid, u32_at, u64_at};
 use crate::store::{
     Counter, Doc, End, JSON, MAX_VALUE, Mode, Mutated, SNAPPY, Vbucket, Write, inflate, json_bit,
@@ -143,6 +145,9 @@ impl Session {
     /// Reads and judges frame infos.
     fn infos<'f>(&self, state: &State, frame: &Frame<'f>) -> Result<FrameInfos<'f>, Failure> {
         let infos = frame_infos(frame.header.opcode, frame.framing_extras)?;
+        if infos.preserve_ttl && self.posture < Posture::V7_2 {
+            return Err(Status::UNKNOWN_FRAME_INFO.into());
+        }
         if let Some(name) = infos.impersonate {
             let known = std::str::from_utf8(name).is_ok_and(|name| state.users.contains(name));
             if !known {
@@ -164,6 +169,19 @@ impl Session {
         let bucket = state.buckets.get_mut(index).ok_or(Status::NO_BUCKET)?;
         if !bucket.config_only.is_empty() && bucket.config_only.contains(&self.node) {
             return Err(Status::ECONFIG_ONLY.into());
+        }
+        if bucket.kind == BucketKind::Memcached {
+            if replica {
+                return Err(Status::NOT_SUPPORTED.into());
+            }
+            // A node stores whatever it is sent; here the client's mistake is counted.
+            if bucket.ketama_owner(key.logical, &state.nodes) != Some(self.node)
+                && let Some(node) = state.nodes.get_mut(self.node.0)
+            {
+                node.misrouted += 1;
+            }
+            let vbucket = bucket.of_node(self.node, &mut state.rng).ok_or(Status::NO_BUCKET)?;
+            return Ok(Target { vbucket, clock: &mut state.clock });
         }
         let vbucket = frame.header.vbucket_or_status;
         let mine = if replica {
@@ -192,6 +210,9 @@ impl Session {
     fn can_be_durable(&self, state: &State, frame: &Frame<'_>) -> Result<(), Failure> {
         let bucket = self.selected()?;
         let bucket = state.buckets.get(bucket).ok_or(Status::NO_BUCKET)?;
+        if bucket.kind == BucketKind::Memcached {
+            return Err(Status::NOT_SUPPORTED.into());
+        }
         let Some(row) = bucket.rows.get(usize::from(frame.header.vbucket_or_status)) else {
             return Err(Failure::NotMyVbucket);
         };

@@ -123,7 +123,7 @@ async fn h6_an_alternate_address_without_ports_uses_the_nodes_own() {
         let mut address = cluster.address(NodeId(0)).unwrap().clone();
         // Nothing answers at the address inside.
         address.host = "192.0.2.1".to_owned();
-        address.alternates = vec![("external".to_owned(), "127.0.0.1".to_owned(), None)];
+        address.alternates = vec![settee_sim::Alternate::external("127.0.0.1")];
         assert!(cluster.set_address(NodeId(0), address));
     });
     let text = format!("{}?network=external", sim.connection_string());

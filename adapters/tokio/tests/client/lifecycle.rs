@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use settee::wire::Opcode;
 use settee_sim::{Action, SimCluster};
-use settee_tokio::{ClusterOptions, DesiredState, Error, ErrorKind, PasswordAuthenticator};
+use settee_tokio::{
+    ClusterOptions, DesiredState, Error, ErrorKind, PasswordAuthenticator, WaitUntilReadyOptions,
+};
 
 use super::{clear_rules, collection, connect, credentials, eventually, kind, rule, sim};
 
@@ -67,6 +69,9 @@ async fn wait_until_ready_waits_for_cluster_and_bucket() {
         .desired_state(DesiredState::Degraded)
         .await
         .unwrap();
+    let degraded = WaitUntilReadyOptions::new(5 * SECOND).desired_state(DesiredState::Degraded);
+    cluster.wait_until_ready_with(degraded.clone()).await.unwrap();
+    cluster.bucket("default").wait_until_ready_with(degraded).await.unwrap();
     let begin = Instant::now();
     cluster.bucket("nowhere").wait_until_ready(SECOND).await.unwrap_err();
     assert!(begin.elapsed() < 3 * SECOND);
@@ -135,6 +140,54 @@ async fn life_4_dropping_the_last_handle_closes_the_connections() {
     assert!(connections(&sim) > 0);
     drop(docs);
     eventually("connections are closed", || connections(&sim) == 0).await;
+}
+
+#[tokio::test]
+async fn life_4_an_operation_under_way_counts_as_a_handle() {
+    let (sim, cluster, docs) = collection().await;
+    docs.upsert("k", 1).await.unwrap();
+    rule(&sim, Opcode::GET, Action::Delay(Duration::from_millis(300)));
+    let mut slow = docs.get("k").into_future();
+    assert!(tokio::time::timeout(Duration::from_millis(50), &mut slow).await.is_err());
+    drop((cluster, docs));
+    assert_eq!(slow.await.unwrap().content_as::<u8>().unwrap(), 1);
+    eventually("connections are closed", || connections(&sim) == 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn life_1_threads_and_tasks_share_one_cluster_and_its_connections() {
+    let (sim, cluster, docs) = collection().await;
+    for n in 0..100 {
+        docs.upsert(format!("k{n}"), n).await.unwrap();
+    }
+    let before = connections(&sim);
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let docs = docs.clone();
+            tokio::spawn(async move {
+                for n in 0..100 {
+                    let found = docs.get(format!("k{n}")).await.unwrap();
+                    assert_eq!(found.content_as::<u8>().unwrap(), n);
+                }
+            })
+        })
+        .collect();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            let cluster = &cluster;
+            scope.spawn(|| {
+                let docs = cluster.bucket("default").default_collection();
+                for n in 0..100 {
+                    let found = block_on(docs.get(format!("k{n}"))).unwrap();
+                    assert_eq!(found.content_as::<u8>().unwrap(), n);
+                }
+            });
+        }
+    });
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(connections(&sim), before);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ mod load;
 mod operations;
 mod peer;
 mod refusals;
+mod sockets;
 
 use std::time::Duration;
 

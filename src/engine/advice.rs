@@ -1,0 +1,118 @@
+//! What to tell whoever waits for a cluster that does not come (BOOT-16, CS-29, TLS-11).
+
+use super::hunt::REPORT_MAX;
+use super::link::{Failure, Link, Role};
+use super::report::{AttemptReport, BootstrapReport};
+use super::scope::ScopeId;
+use super::{Engine, Stage};
+use crate::error::ErrorKind;
+
+impl Engine {
+    /// What became of the attempts to get a scope's map; `None` when it is there (BOOT-16).
+    pub(super) fn report(&self, scope: ScopeId) -> Option<BootstrapReport> {
+        let now = self.now;
+        let Some(hunt) = self.scope(scope).hunt.as_ref() else {
+            // Before the seeds are known nothing is dialled.
+            let asked = self.srv.pending().filter(|_| self.scope(scope).map.is_none())?;
+            return Some(BootstrapReport {
+                kind: ErrorKind::UnambiguousTimeout,
+                elapsed: now.saturating_duration_since(asked),
+                attempts: Vec::new(),
+                omitted: 0,
+                srv: self.srv.describe(),
+                hints: Vec::new(),
+            });
+        };
+        let mut attempts: Vec<AttemptReport> = Vec::new();
+        for (number, target) in hunt.targets.iter().enumerate() {
+            let running = hunt.running.iter().find_map(|&index| {
+                let link = self.link(index)?;
+                (link.role == Role::Seed { scope, target: number }).then(|| AttemptReport {
+                    seed: target.endpoint.to_string(),
+                    address: link.address.map(|address| address.to_string()),
+                    stage: link.stage(),
+                    error: link
+                        .config_retry
+                        .map(|_| "the node has no cluster map yet: it may be starting up".to_owned()),
+                    kind: None,
+                    elapsed: now.saturating_duration_since(link.started),
+                })
+            });
+            // A failure says more than an attempt that is under way.
+            attempts.extend(target.last.clone().or(running));
+        }
+        let kinds = |wanted: ErrorKind| attempts.iter().any(|attempt| attempt.kind == Some(wanted));
+        let kind = [
+            ErrorKind::InvalidArgument,
+            ErrorKind::FeatureNotAvailable,
+            ErrorKind::AuthenticationFailure,
+            ErrorKind::TlsFailure,
+            ErrorKind::BucketNotFound,
+        ]
+        .into_iter()
+        .find(|&kind| kinds(kind))
+        .unwrap_or(ErrorKind::UnambiguousTimeout);
+        let omitted = attempts.len().saturating_sub(REPORT_MAX);
+        attempts.truncate(REPORT_MAX);
+        let hints = self.hints(kind, &attempts);
+        let elapsed = now.saturating_duration_since(hunt.started);
+        Some(BootstrapReport { kind, elapsed, attempts, omitted, srv: self.srv.describe(), hints })
+    }
+
+    /// What to do about it.
+    fn hints(&self, kind: ErrorKind, attempts: &[AttemptReport]) -> Vec<String> {
+        let mut hints: Vec<String> = Vec::new();
+        let all = |test: &dyn Fn(&AttemptReport) -> bool| !attempts.is_empty() && attempts.iter().all(test);
+        // H10: connected, and then nothing.
+        let silent = all(&|attempt| attempt.stage > Stage::Tcp && attempt.error.is_none());
+        let unreachable = all(&|attempt| attempt.stage == Stage::Tcp);
+        if self.config.capella && !self.config.tls() {
+            hints.push(
+                "this is a Capella host, which takes connections with TLS only: use couchbases://".into(),
+            );
+        } else if self.srv.only_with_tls == Some(true) {
+            hints.push("DNS has an SRV record of this name for TLS only: use couchbases://".into());
+        }
+        let hint = match kind {
+            ErrorKind::AuthenticationFailure => "check user name and password",
+            ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
+            _ if all(&|attempt| attempt.stage == Stage::Resolve) => {
+                "check the host names, and the name server of this machine"
+            }
+            _ if unreachable && self.config.capella => {
+                "add the address of this machine to the cluster's allowed IP addresses, and check that the cluster is on"
+            }
+            _ if unreachable => "check that the data service runs there and that no firewall blocks its port",
+            _ if silent => {
+                "what listens there does not answer: check that it is the data service, and that it is well"
+            }
+            _ => "",
+        };
+        if !hint.is_empty() {
+            hints.push(hint.to_owned());
+        }
+        hints
+    }
+
+    /// What may be behind a node of the map that cannot be reached: its address may be for others (5.1).
+    pub(super) fn address_advice(&self, link: &Link, failure: &Failure) -> Option<String> {
+        if failure.stage > Stage::Tcp || link.role != Role::Member {
+            return None;
+        }
+        let network = self.network.as_deref()?;
+        let map = self.cluster.map.as_ref()?;
+        let others: Vec<&str> = map
+            .nodes
+            .iter()
+            .flat_map(|node| node.alternates.iter().map(|other| other.network.as_str()))
+            .collect();
+        let advice = match others.iter().find(|other| **other != network) {
+            Some(other) => format!("from outside of it, try network={other}"),
+            None if network == "default" => {
+                "from outside of it, the cluster needs alternate addresses (setting-alternate-address)".into()
+            }
+            None => "check that this is the network that this machine is in".to_owned(),
+        };
+        Some(format!("the address is the cluster map's, for the network {network:?}; {advice}"))
+    }
+}
