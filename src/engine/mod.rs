@@ -18,6 +18,7 @@ mod advice;
 mod codec;
 mod collections;
 mod config;
+mod credentials;
 mod dial;
 mod ending;
 mod farewell;
@@ -51,6 +52,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use config::{ConfigError, EngineConfig, Surroundings};
+pub use credentials::Replace;
 pub use io::{
     ConnId, Datagram, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Orphan, Output, QueryId,
 };
@@ -61,6 +63,7 @@ pub use op::{
 pub use report::{AttemptReport, BootstrapReport, Stage};
 
 use collections::Collection;
+use credentials::Replacement;
 use link::{App, ConnTable, Failure, Link, Phase, earliest};
 use salting::Job;
 use scope::{Bucket, Scope, ScopeId};
@@ -180,6 +183,10 @@ pub struct Engine {
     network: Option<String>,
     started: bool,
 
+    /// Counts the changes of credentials and certificates.
+    credentials: u32,
+    /// Connections that are replaced one after the other.
+    replacement: Option<Replacement>,
     remembered: Option<Mechanism>,
     salts: SaltCache,
     salting: Vec<Job>,
@@ -233,6 +240,8 @@ impl Engine {
             collections: Vec::new(),
             network: None,
             started: false,
+            credentials: 0,
+            replacement: None,
             remembered: None,
             salts: SaltCache::new(),
             salting: Vec::new(),
@@ -428,6 +437,7 @@ impl Engine {
         consider(self.link_timers.next(), WakeReason::Connection);
         consider(self.salting_due(), WakeReason::Computation);
         consider(self.srv_due(), WakeReason::Bootstrap);
+        consider(self.replacement_due(), WakeReason::Connection);
         for bucket in &self.buckets {
             consider(bucket.stream_at, WakeReason::Map);
         }
@@ -471,6 +481,7 @@ impl Engine {
             self.on_link_timer(index);
         }
         self.salt_slice();
+        self.tick_replacement();
         for bucket in 0..self.buckets.len() as u32 {
             self.tick_stream(bucket);
         }
