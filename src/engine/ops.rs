@@ -17,7 +17,8 @@ use crate::conn::{Answer, SendError};
 use crate::error::{ErrorKind, OpContext, OpError};
 use crate::ids::{Opaque, VbucketId};
 use crate::wire::{
-    self, DurabilityLevel, Encode, ErrorBody, Feature, HEADER_LEN, Leb128, RequestFrameInfos, datatype,
+    self, DurabilityLevel, Encode, ErrorBody, Feature, HEADER_LEN, Leb128, RequestFrameInfos, Status,
+    datatype,
 };
 
 /// The longest logical key in the default collection, and in any other (`kv-protocol.md` 1.2).
@@ -289,7 +290,11 @@ impl Engine {
             match self.ops.get(id).map(|op| op.place) {
                 // Routed again, since a map may have come while it waited.
                 Some(Place::Link(waiting)) if waiting == index => self.write_queued(id, index),
-                _ => {}
+                _ => {
+                    if let Some(link) = self.link_mut(index) {
+                        link.queue.was_stale();
+                    }
+                }
             }
         }
     }
@@ -430,6 +435,10 @@ impl Engine {
             Verdict::NoBucket => {
                 self.put_off(id, RetryReason::NodeNotAvailable);
                 self.close_link(index, ErrorKind::BucketNotFound, "the connection lost its bucket");
+            }
+            Verdict::Close(kind) if answer.status == Status::AUTH_STALE => {
+                self.fail(id, kind, Some(super::credentials::STALE.to_owned()));
+                self.close_stale(index);
             }
             Verdict::Close(kind) => {
                 self.fail(id, kind, None);

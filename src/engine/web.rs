@@ -6,6 +6,7 @@ use super::fetch::{Errand, Fetch, FetchEvent, Want};
 use super::link::{App, Failure, Link, Phase, Role};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
+use crate::auth::Authenticator;
 use crate::error::ErrorKind;
 use crate::http::{self, Authorization, Exchange, HttpError, Method, Request};
 use crate::map::{Endpoint, MapKind, Service};
@@ -159,6 +160,15 @@ impl Engine {
                 }
                 return;
             }
+            // Not every service honours client certificates (AUTH-7).
+            (401 | 403, _) if matches!(self.config.authenticator, Authenticator::Certificate(_)) => Failure {
+                stage: Stage::Auth,
+                kind: ErrorKind::AuthenticationFailure,
+                text: format!(
+                    "CertificateAuthNotSupported: the manager does not accept the client certificate as a login \
+                     (HTTP {status}): leave the manager out by bootstrap_on=cccp, or log in with a password"
+                ),
+            },
             (401, _) => Failure {
                 stage: Stage::Auth,
                 kind: ErrorKind::AuthenticationFailure,

@@ -4,6 +4,7 @@
 mod hostile;
 mod lifecycle;
 mod load;
+mod network;
 mod operations;
 mod peer;
 mod refusals;
