@@ -146,6 +146,7 @@ impl Engine {
     pub(super) fn fail_link(&mut self, index: u32, failure: Failure) {
         let now = self.now;
         let longest = self.config.options.server_wait_backoff;
+        self.note_failure(index, &failure);
         let Some(link) = self.link_mut(index) else { return };
         debug!(endpoint = %link.endpoint, stage = %failure.stage, text = %failure.text, "link failed");
         let bucket_refused = failure.refuses_bucket();

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fetch::{Errand, Fetch};
+use super::health::Notes;
 use super::queue::OpQueue;
 use super::scope::ScopeId;
 use super::sealed::tls_failure;
@@ -56,6 +57,7 @@ pub(super) struct Link {
     pub(super) bucket_refused: Option<(Status, Option<String>)>,
     pub(super) last_failure: Option<Failure>,
     pub(super) draining: Option<Instant>,
+    pub(super) notes: Notes,
 }
 
 /// What a link is there for.
@@ -155,6 +157,11 @@ impl Backoff {
     /// The connection began to serve.
     pub(super) const fn ready(&mut self, now: Instant) {
         self.ready_at = Some(now);
+    }
+
+    /// The pause before the dial after the next failure.
+    pub(super) const fn pause(&self) -> Option<Duration> {
+        self.pause
     }
 
     /// How long to wait before the next dial, before jitter.
@@ -324,6 +331,7 @@ impl Engine {
             bucket_refused: None,
             last_failure: None,
             draining: None,
+            notes: Notes::default(),
         };
         match self.free_links.pop() {
             Some(index) => {
@@ -375,6 +383,9 @@ impl Engine {
 
     pub(super) fn on_received(&mut self, index: u32, data: &[u8]) {
         let now = self.now;
+        if let Some(link) = self.link_mut(index) {
+            link.notes.active = Some(now);
+        }
         match self.link_mut(index).map(|link| &mut link.phase) {
             Some(Phase::Live { tls: None, app: App::Kv(connection), .. }) => {
                 connection.handle_read(data, now);
@@ -387,7 +398,9 @@ impl Engine {
     }
 
     pub(super) fn on_written(&mut self, index: u32, len: usize) {
+        let now = self.now;
         let Some(link) = self.link_mut(index) else { return };
+        link.notes.active = Some(now);
         let Phase::Live { tls, app, .. } = &mut link.phase else { return };
         let plain = tls.as_mut().map_or(len, |tls| tls.written(len));
         app.written(plain);

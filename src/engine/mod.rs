@@ -18,17 +18,22 @@ mod advice;
 mod codec;
 mod collections;
 mod config;
+mod diagnostics;
 mod dial;
 mod ending;
 mod farewell;
 mod fetch;
+mod health;
 mod hunt;
 mod io;
+mod json;
 mod link;
 mod op;
 mod ops;
 mod outcome;
+mod ping;
 mod queue;
+mod ready;
 mod report;
 mod retry;
 mod salting;
@@ -36,6 +41,7 @@ mod scope;
 mod sealed;
 mod secure;
 mod security;
+mod snapshot;
 mod srv;
 mod table;
 #[cfg(test)]
@@ -51,6 +57,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use config::{ConfigError, EngineConfig, Surroundings};
+pub use diagnostics::{DiagnosticsReport, EndpointDiagnostics};
+pub use health::{
+    BucketHealth, ClusterState, ConnectionHealth, ConnectionProtocol, ConnectionRole, ConnectionState,
+    EndpointFailure, Health, LastError, MapSummary,
+};
 pub use io::{
     ConnId, Datagram, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Orphan, Output, QueryId,
 };
@@ -58,6 +69,8 @@ pub use op::{
     BucketRef, CollectionRef, Concat, Count, DesiredState, Durability, OpId, OpKind, Operation, RejectReason,
     Rejected, Response, RetryReason, RetryStrategy, Store, StoreMode,
 };
+pub use ping::{EndpointPing, PingReport, PingRequest, PingState};
+pub use ready::ReadyRequest;
 pub use report::{AttemptReport, BootstrapReport, Stage};
 
 use collections::Collection;
@@ -71,7 +84,7 @@ use timers::Deadlines;
 use crate::auth::{Mechanism, SaltCache};
 use crate::entropy::Entropy;
 use crate::error::ErrorKind;
-use crate::map::ClusterMap;
+use crate::map::{ClusterMap, NetworkReason};
 use crate::tls::{NoteLevel, TlsProfile};
 use crate::wire::{
     ErrorMap,
@@ -90,7 +103,7 @@ enum Tag {
 }
 
 /// Counts of what passed by, for tests and reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counters {
     /// Maps that were parsed and accepted as documents.
@@ -102,7 +115,8 @@ pub struct Counters {
 }
 
 /// Why the engine wants to be called again, for finding busy loops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WakeReason {
     /// It does not.
@@ -178,6 +192,10 @@ pub struct Engine {
     buckets: Vec<Bucket>,
     collections: Vec<Collection>,
     network: Option<String>,
+    /// Why that one.
+    network_reason: Option<NetworkReason>,
+    /// How endpoints failed whose links are gone, the latest last.
+    past: VecDeque<health::PastFailure>,
     started: bool,
 
     remembered: Option<Mechanism>,
@@ -232,6 +250,8 @@ impl Engine {
             buckets: Vec::new(),
             collections: Vec::new(),
             network: None,
+            network_reason: None,
+            past: VecDeque::new(),
             started: false,
             remembered: None,
             salts: SaltCache::new(),

@@ -289,7 +289,11 @@ impl Engine {
             match self.ops.get(id).map(|op| op.place) {
                 // Routed again, since a map may have come while it waited.
                 Some(Place::Link(waiting)) if waiting == index => self.write_queued(id, index),
-                _ => {}
+                _ => {
+                    if let Some(link) = self.link_mut(index) {
+                        link.queue.was_stale();
+                    }
+                }
             }
         }
     }
