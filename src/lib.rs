@@ -64,16 +64,25 @@
 //! # }
 //! ```
 //!
+//! Look-ups of SRV records go out as [`Output::Datagram`](engine::Output::Datagram). A loop without UDP ignores them or
+//! answers [`LinkError::Unsupported`](engine::LinkError::Unsupported); without name servers in the configuration
+//! ([`EngineConfig::with`](engine::EngineConfig::with)) there are none. TLS needs nothing of the loop: the bytes that it
+//! carries are sealed.
+//!
 //! A complete loop over real sockets is `examples/own_loop.rs`.
 //!
 //! # Layers
 //!
 //! Below the engine, and public for tools and proxies: [`conn`] is one key-value connection, [`wire`] the frames,
-//! [`map`] cluster maps, [`auth`] SASL, [`connstr`] and [`options`] what a user writes.
+//! [`map`] cluster maps, [`auth`] SASL, [`tls`] sessions as bytes in and bytes out, [`http`] one exchange, [`dns`] one SRV
+//! query, [`connstr`] and [`options`] what a user writes.
 //!
 //! # Features
 //!
 //! - `tracing` (default): log lines through the `tracing` crate.
+//! - `tls` (default): `couchbases://` by rustls with ring. Without it such a string is `FeatureNotAvailable` at connect.
+//! - `tls-aws-lc-rs`: the same with aws-lc-rs; the stronger choice where both are on.
+//! - `insecure`: `tls_verify=none` works. Without it that setting is refused (TLS-17).
 
 #![forbid(unsafe_code)]
 

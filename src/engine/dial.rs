@@ -29,6 +29,8 @@ impl Engine {
         link.bucket_refused = None;
         link.address = None;
         link.local = None;
+        link.notes.ident = None;
+        link.notes.active = None;
         let endpoint = link.endpoint.clone();
         // A zone identifier belongs to the address that the resolver returns, so such a literal is looked up.
         if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
@@ -169,6 +171,9 @@ impl Engine {
 
     pub(super) fn settings(&mut self, index: u32) -> Settings {
         let connection_id = self.entropy.hex_id();
+        if let Some(link) = self.link_mut(index) {
+            link.notes.ident = Some(connection_id.clone());
+        }
         let nonces = (0..3).map(|_| self.entropy.nonce()).collect();
         let bucket = self.link(index).and_then(|link| link.bucket);
         let role = self.link(index).map(|link| link.role);

@@ -30,6 +30,7 @@ impl Engine {
         if why == LinkError::Closed && self.on_http_closed(index) {
             return;
         }
+        let secure = self.tls.is_some();
         let Some(link) = self.link_mut(index) else { return };
         match &mut link.phase {
             Phase::Dialing { attempts, rest, .. } => {
@@ -39,7 +40,10 @@ impl Engine {
                 if more {
                     self.dial_next_address(index);
                 } else if none_left {
-                    let text = why.to_string();
+                    let mut text = why.to_string();
+                    if why == LinkError::Refused && secure {
+                        text.push_str(" With TLS, does the cluster's encryption level allow it?");
+                    }
                     self.fail_link(
                         index,
                         Failure { stage: Stage::Tcp, kind: ErrorKind::UnambiguousTimeout, text },
@@ -142,6 +146,7 @@ impl Engine {
     pub(super) fn fail_link(&mut self, index: u32, failure: Failure) {
         let now = self.now;
         let longest = self.config.options.server_wait_backoff;
+        self.note_failure(index, &failure);
         let Some(link) = self.link_mut(index) else { return };
         debug!(endpoint = %link.endpoint, stage = %failure.stage, text = %failure.text, "link failed");
         let bucket_refused = failure.refuses_bucket();

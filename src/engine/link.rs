@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fetch::{Errand, Fetch};
+use super::health::Notes;
 use super::queue::OpQueue;
 use super::scope::ScopeId;
 use super::sealed::tls_failure;
@@ -63,6 +64,7 @@ pub(super) struct Link {
     pub(super) draining: Option<Instant>,
     /// Which credentials its connection has shown: a count of [`Engine::set_authenticator`] and [`Engine::set_tls`].
     pub(super) credentials: u32,
+    pub(super) notes: Notes,
 }
 
 /// What a link is there for.
@@ -170,6 +172,11 @@ impl Backoff {
     /// Newer credentials were refused on a connection in use (AUTH-11).
     pub(super) const fn credentials_refused(&mut self, now: Instant) {
         self.refused = Some((now, REFUSED_PAUSE));
+    }
+
+    /// The pause before the dial after the next failure.
+    pub(super) const fn pause(&self) -> Option<Duration> {
+        self.pause
     }
 
     /// How long to wait before the next dial, before jitter.
@@ -346,6 +353,7 @@ impl Engine {
             last_failure: None,
             draining: None,
             credentials: 0,
+            notes: Notes::default(),
         };
         match self.free_links.pop() {
             Some(index) => {
@@ -397,6 +405,9 @@ impl Engine {
 
     pub(super) fn on_received(&mut self, index: u32, data: &[u8]) {
         let now = self.now;
+        if let Some(link) = self.link_mut(index) {
+            link.notes.active = Some(now);
+        }
         match self.link_mut(index).map(|link| &mut link.phase) {
             Some(Phase::Live { tls: None, app: App::Kv(connection), .. }) => {
                 connection.handle_read(data, now);
@@ -409,7 +420,9 @@ impl Engine {
     }
 
     pub(super) fn on_written(&mut self, index: u32, len: usize) {
+        let now = self.now;
         let Some(link) = self.link_mut(index) else { return };
+        link.notes.active = Some(now);
         let Phase::Live { tls, app, .. } = &mut link.phase else { return };
         let plain = tls.as_mut().map_or(len, |tls| tls.written(len));
         app.written(plain);

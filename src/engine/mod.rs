@@ -19,16 +19,22 @@ mod codec;
 mod collections;
 mod config;
 mod credentials;
+mod diagnostics;
 mod dial;
 mod ending;
+mod farewell;
 mod fetch;
+mod health;
 mod hunt;
 mod io;
+mod json;
 mod link;
 mod op;
 mod ops;
 mod outcome;
+mod ping;
 mod queue;
+mod ready;
 mod report;
 mod retry;
 mod salting;
@@ -36,6 +42,7 @@ mod scope;
 mod sealed;
 mod secure;
 mod security;
+mod snapshot;
 mod srv;
 mod table;
 #[cfg(test)]
@@ -52,6 +59,11 @@ use bytes::Bytes;
 
 pub use config::{ConfigError, EngineConfig, Surroundings};
 pub use credentials::Replace;
+pub use diagnostics::{DiagnosticsReport, EndpointDiagnostics};
+pub use health::{
+    BucketHealth, ClusterState, ConnectionHealth, ConnectionProtocol, ConnectionRole, ConnectionState,
+    EndpointFailure, Health, LastError, MapSummary,
+};
 pub use io::{
     ConnId, Datagram, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Orphan, Output, QueryId,
 };
@@ -59,6 +71,8 @@ pub use op::{
     BucketRef, CollectionRef, Concat, Count, DesiredState, Durability, OpId, OpKind, Operation, RejectReason,
     Rejected, Response, RetryReason, RetryStrategy, Store, StoreMode,
 };
+pub use ping::{EndpointPing, PingReport, PingRequest, PingState};
+pub use ready::ReadyRequest;
 pub use report::{AttemptReport, BootstrapReport, Stage};
 
 use collections::Collection;
@@ -73,7 +87,7 @@ use timers::Deadlines;
 use crate::auth::{Mechanism, SaltCache};
 use crate::entropy::Entropy;
 use crate::error::ErrorKind;
-use crate::map::ClusterMap;
+use crate::map::{ClusterMap, NetworkReason};
 use crate::tls::{NoteLevel, TlsProfile};
 use crate::wire::{
     ErrorMap,
@@ -92,7 +106,7 @@ enum Tag {
 }
 
 /// Counts of what passed by, for tests and reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counters {
     /// Maps that were parsed and accepted as documents.
@@ -104,7 +118,8 @@ pub struct Counters {
 }
 
 /// Why the engine wants to be called again, for finding busy loops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WakeReason {
     /// It does not.
@@ -125,10 +140,15 @@ pub enum WakeReason {
     ShutDown,
 }
 
+/// So long may the end of TLS sessions take.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 #[derive(Clone, Copy, Debug)]
 enum Closing {
     /// Until all operations have ended, at the latest then.
     Draining(Instant),
+    /// Until every TLS session has said that it ends, at the latest then.
+    Farewell(Instant),
     Done,
 }
 
@@ -175,6 +195,10 @@ pub struct Engine {
     buckets: Vec<Bucket>,
     collections: Vec<Collection>,
     network: Option<String>,
+    /// Why that one.
+    network_reason: Option<NetworkReason>,
+    /// How endpoints failed whose links are gone, the latest last.
+    past: VecDeque<health::PastFailure>,
     started: bool,
 
     /// Counts the changes of credentials and certificates.
@@ -233,6 +257,8 @@ impl Engine {
             buckets: Vec::new(),
             collections: Vec::new(),
             network: None,
+            network_reason: None,
+            past: VecDeque::new(),
             started: false,
             credentials: 0,
             replacement: None,
@@ -305,8 +331,10 @@ impl Engine {
     /// Takes one input. It never fails; what is wrong with a peer comes as errors of operations.
     pub fn handle_input(&mut self, input: Input<'_>, now: Instant) {
         self.advance(now);
-        if self.is_closed() {
-            return;
+        match self.closing {
+            Some(Closing::Done) => return,
+            Some(Closing::Farewell(_)) => return self.on_farewell_input(&input),
+            _ => {}
         }
         match &input {
             Input::LookedUp { lookup, answer } => self.on_looked_up(*lookup, *answer),
@@ -331,7 +359,7 @@ impl Engine {
         self.closing = match self.closing {
             None => Some(Closing::Draining(until)),
             Some(Closing::Draining(at)) => Some(Closing::Draining(at.min(until))),
-            Some(Closing::Done) => Some(Closing::Done),
+            done => done,
         };
     }
 
@@ -437,7 +465,7 @@ impl Engine {
             consider(self.tracker_due(scope), WakeReason::Map);
             consider(self.hunt_due(scope), WakeReason::Bootstrap);
         }
-        if let Some(Closing::Draining(until)) = self.closing {
+        if let Some(Closing::Draining(until) | Closing::Farewell(until)) = self.closing {
             consider(Some(until), WakeReason::ShutDown);
         }
         earliest_of
@@ -446,6 +474,10 @@ impl Engine {
     /// Does what is due.
     fn run_due(&mut self) {
         let now = self.now;
+        if matches!(self.closing, Some(Closing::Farewell(_))) {
+            self.run_farewell();
+            return;
+        }
         if !self.started && self.closing.is_none() {
             self.started = true;
             self.ask_srv_first();
@@ -507,13 +539,14 @@ impl Engine {
         for scope in self.scope_ids() {
             self.scope_mut(scope).hunt = None;
         }
-        // Nothing of the network is reported any more; what was announced before stays in order. No hunt begins where
-        // the last connection of a scope goes.
-        self.closing = Some(Closing::Done);
+        self.closing = Some(Closing::Farewell(self.after(FAREWELL)));
+        self.forget_srv();
         for index in self.link_indexes() {
-            self.remove_link(index);
+            if !self.say_farewell(index) {
+                self.remove_link(index);
+            }
         }
-        self.outputs.push_back(Output::Event(Event::Closed));
+        self.run_farewell();
     }
 }
 

@@ -10,8 +10,8 @@ use super::op::{OpKind, Store, StoreMode};
 use super::scope::ScopeId;
 use super::table::{LinkRef, Op, Place, ReasonSet, Refusal, Work};
 use super::{
-    DesiredState, Durability, Engine, OpId, Operation, RejectReason, Rejected, RetryReason, RetryStrategy,
-    Tag,
+    Closing, DesiredState, Durability, Engine, OpId, Operation, RejectReason, Rejected, RetryReason,
+    RetryStrategy, Tag,
 };
 use crate::conn::{Answer, SendError};
 use crate::error::{ErrorKind, OpContext, OpError};
@@ -124,7 +124,7 @@ impl Engine {
     }
 
     pub(super) fn watch(&mut self, id: OpId) {
-        if self.is_closed() {
+        if matches!(self.closing, Some(Closing::Farewell(_) | Closing::Done)) {
             let error = self.error(id, ErrorKind::ClusterClosed, None);
             self.complete(id, Err(error));
             return;
@@ -290,7 +290,11 @@ impl Engine {
             match self.ops.get(id).map(|op| op.place) {
                 // Routed again, since a map may have come while it waited.
                 Some(Place::Link(waiting)) if waiting == index => self.write_queued(id, index),
-                _ => {}
+                _ => {
+                    if let Some(link) = self.link_mut(index) {
+                        link.queue.was_stale();
+                    }
+                }
             }
         }
     }

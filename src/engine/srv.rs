@@ -34,6 +34,11 @@ impl Srv {
         self.running.as_ref().filter(|running| running.purpose == Purpose::First).and(self.asked)
     }
 
+    /// Nobody waits for the query any more: its id and its connection, to be closed.
+    pub(super) fn take_running(&mut self) -> Option<(QueryId, Option<ConnId>)> {
+        self.running.take().map(|running| (running.id, running.conn))
+    }
+
     /// What came of it, in words.
     pub(super) fn describe(&self) -> Option<String> {
         match (&self.outcome, &self.running) {
@@ -211,6 +216,16 @@ impl Engine {
             _ => return,
         }
         self.work_srv();
+    }
+
+    /// Gives a query up that is under way.
+    pub(super) fn forget_srv(&mut self) {
+        if let Some((query, conn)) = self.srv.take_running() {
+            if let Some(conn) = conn {
+                self.hang_up(conn);
+            }
+            self.outputs.push_back(Output::EndQuery(query));
+        }
     }
 
     pub(super) fn srv_due(&self) -> Option<Instant> {

@@ -7,6 +7,11 @@ use super::{Identity, Note, PeerInfo, Policy, TlsError, TlsFailure, TlsMaterial}
 
 const MISSING: TlsError = TlsError::FeatureNotAvailable("tls");
 
+/// No certificates: without TLS nobody reads any.
+pub fn pem_certificates(_text: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    (Vec::new(), false)
+}
+
 /// What all TLS connections of a cluster share; nobody has one in a build without TLS.
 #[derive(Debug, Clone)]
 pub struct TlsProfile(Infallible);

@@ -20,6 +20,12 @@ pub(super) fn seconds(year: i64, month: i64, day: i64, hour: i64, minute: i64, s
     fits.then_some(days * DAY + hour * 3_600 + minute * 60 + second)
 }
 
+/// Seconds since 1970 in words, such as `2029-12-06 23:12:59 UTC`: for the dates of
+/// [`CertificateFacts`](super::CertificateFacts).
+pub fn utc(seconds: i64) -> String {
+    Utc(seconds).to_string()
+}
+
 /// Seconds since 1970, shown as `2029-12-06 23:12:59 UTC`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Utc(pub(super) i64);

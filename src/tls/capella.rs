@@ -17,15 +17,8 @@ pub struct CapellaRoot {
     pub sha256: String,
     /// Seconds since 1970 of its first valid second.
     pub not_before: i64,
-    /// Seconds since 1970 of its last valid second.
+    /// Seconds since 1970 of its last valid second; [`utc`](super::utc) has it in words.
     pub not_after: i64,
-}
-
-impl CapellaRoot {
-    /// The last valid second as `2029-12-06 23:12:59 UTC`.
-    pub fn not_after_text(&self) -> String {
-        super::calendar::Utc(self.not_after).to_string()
-    }
 }
 
 /// The facts of [`CAPELLA_PEM`], read from it.

@@ -34,6 +34,9 @@ pub enum TlsError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdentityFault {
+    /// A file cannot be read; the reason.
+    #[error("it cannot be read: {0}")]
+    Unreadable(String),
     /// The chain holds no certificate.
     #[error("there is no `CERTIFICATE` block in it")]
     NoCertificate,

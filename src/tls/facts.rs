@@ -40,6 +40,11 @@ pub fn backend() -> Option<Backend> {
     None
 }
 
+/// Whether certificates may go unverified in this build: whether it has the feature `insecure` (TLS-17).
+pub const fn insecure_available() -> bool {
+    cfg!(feature = "insecure")
+}
+
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 pub(super) mod embedded {
     use std::sync::OnceLock;

@@ -31,13 +31,16 @@ mod verifier;
 mod window;
 
 #[cfg(not(any(feature = "tls", feature = "tls-aws-lc-rs")))]
-pub use absent::{TlsProfile, TlsSession};
+pub use absent::{TlsProfile, TlsSession, pem_certificates};
+pub use calendar::utc;
 pub use capella::{CAPELLA_PEM, CapellaRoot, capella_root, is_capella_host};
 pub use certificate::CertificateFacts;
 pub use error::{IdentityFault, PlainBytes, TlsError, TlsFailure};
-pub use facts::{Backend, Bundle, backend, mozilla_bundle};
+pub use facts::{Backend, Bundle, backend, insecure_available, mozilla_bundle};
 pub use material::{Identity, Note, NoteLevel, PeerInfo, PlatformStore, Policy, TlsMaterial, TrustSource};
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 pub use profile::TlsProfile;
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 pub use session::TlsSession;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+pub use trust::pem_certificates;

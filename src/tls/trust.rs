@@ -15,6 +15,19 @@ use super::{Policy, TlsError, TlsMaterial, TrustSource, capella};
 /// The first byte of a certificate in DER; no PEM text that people write begins so.
 const DER_SEQUENCE: u8 = 0x30;
 
+/// The certificates of a PEM text as DER, up to its first damaged block, and whether there is such a block. Anything
+/// around the blocks is passed over (TLS-5). For adapters that read a [`PlatformStore`](super::PlatformStore).
+pub fn pem_certificates(text: &[u8]) -> (Vec<Vec<u8>>, bool) {
+    let mut certificates = Vec::new();
+    for certificate in CertificateDer::pem_slice_iter(text) {
+        match certificate {
+            Ok(certificate) => certificates.push(certificate.to_vec()),
+            Err(_) => return (certificates, true),
+        }
+    }
+    (certificates, false)
+}
+
 /// Whom a profile trusts.
 #[derive(Debug)]
 pub(super) struct Trust {

@@ -15,6 +15,7 @@ mod failure;
 mod get;
 mod hex;
 mod map;
+mod metadata;
 mod options;
 mod rm;
 mod serve;
@@ -63,6 +64,7 @@ enum Command {
     Map(map::Args),
     Decode(decode::Args),
     Bench(bench::Args),
+    Metadata(metadata::Args),
     Completions(completions::Args),
 }
 
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Map(args) => map::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Metadata(args) => metadata::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match outcome {

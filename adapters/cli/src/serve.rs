@@ -1,8 +1,10 @@
 //! `settee serve`: the simulated cluster on loopback ports.
 
 use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 
-use settee_sim::SimCluster;
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use settee_sim::{BucketKind, Certificates, ClientCertificates, Posture, SimCluster};
 
 use crate::failure::Failure;
 use crate::terminal;
@@ -12,8 +14,15 @@ Examples:
   settee serve                                      one node on port 11210, bucket default
   settee serve --nodes 3 --port 12000               three nodes on ports 12000, 12001, 12002
   settee serve --bucket travel --collection inventory.airline --collection inventory.hotel
+  settee serve --tls --ca-file ca.pem               with TLS; clients trust the authority in ca.pem
+  settee serve --tls --certificates expired         what clients say of a bad certificate
+  settee serve --tls --jwt-user jane=abc.def.ghi    a token that stands for a user
+  settee serve --posture 6.0                        as a release that has no map without a bucket
+  settee serve --external                           behind port mapping: clients need alternate addresses
 
-The connection string is the first line of standard output, everything else goes to standard error.
+Standard output tells, one a line: the connection string; with --tls the couchbases:// connection string and the file
+with the authority's certificate; with --client-cert a file with a certificate of the user, and one with its key.
+Everything else goes to standard error.
 Nothing is kept on disk: what clients store is gone when the program ends.";
 
 /// Serves a simulated cluster on 127.0.0.1 until it is stopped. It keeps nothing on disk.
@@ -38,11 +47,103 @@ pub(crate) struct Args {
     /// The user's password.
     #[arg(short, long, default_value = "password")]
     password: String,
+    /// The release that the cluster poses as.
+    #[arg(long, value_name = "RELEASE", default_value = Posture::default().name(), value_parser = PossibleValuesParser::new(Posture::ALL.map(Posture::name)).try_map(|name| Posture::from_name(&name).ok_or("no such release")))]
+    posture: Posture,
+    /// Listens with TLS as well, on further ports.
+    #[arg(long)]
+    tls: bool,
+    /// Where to write the certificate of the cluster's own authority [default: settee-ca-<PORT>.pem among the
+    /// temporary files].
+    #[arg(long, value_name = "PATH", requires = "tls")]
+    ca_file: Option<PathBuf>,
+    /// The certificates that the nodes present.
+    #[arg(long, value_enum, default_value_t, requires = "tls")]
+    certificates: CertificatesArg,
+    /// Whether clients authenticate by certificate. A certificate of the user and its key are written beside the
+    /// authority's: same name, endings .client.pem and .client.key.
+    #[arg(long, value_enum, default_value_t, requires = "tls")]
+    client_cert: ClientCertArg,
+    /// A token that stands for a user (OAUTHBEARER); may be repeated.
+    #[arg(long = "jwt-user", value_name = "USER=TOKEN", value_parser = token, requires = "tls")]
+    tokens: Vec<(String, String)>,
+    /// Puts the cluster behind port mapping: maps give addresses that lead nowhere, and these ports as those of the
+    /// network `external`.
+    #[arg(long)]
+    external: bool,
+    /// A memcached bucket beside the other; may be repeated.
+    #[arg(long = "memcached-bucket", value_name = "NAME")]
+    memcached_buckets: Vec<String>,
+}
+
+/// [`Certificates`] as an argument.
+#[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
+enum CertificatesArg {
+    /// Valid for the hosts of the nodes, 127.0.0.1 and ::1.
+    #[default]
+    Good,
+    /// Ended yesterday.
+    Expired,
+    /// Begins tomorrow.
+    NotYetValid,
+    /// For another host.
+    WrongName,
+    /// Signed by nobody else.
+    SelfSigned,
+    /// Signed by another authority.
+    UnknownIssuer,
+    /// For 127.0.0.1 alone, not for localhost.
+    IpOnly,
+}
+
+impl From<CertificatesArg> for Certificates {
+    fn from(argument: CertificatesArg) -> Self {
+        match argument {
+            CertificatesArg::Good => Self::Good,
+            CertificatesArg::Expired => Self::Expired,
+            CertificatesArg::NotYetValid => Self::NotYetValid,
+            CertificatesArg::WrongName => Self::WrongName,
+            CertificatesArg::SelfSigned => Self::SelfSigned,
+            CertificatesArg::UnknownIssuer => Self::UnknownIssuer,
+            CertificatesArg::IpOnly => Self::IpOnly,
+        }
+    }
+}
+
+/// [`ClientCertificates`] as an argument.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum ClientCertArg {
+    /// They are not asked for one.
+    #[default]
+    Disable,
+    /// They may.
+    Enable,
+    /// They must.
+    Mandatory,
+}
+
+impl From<ClientCertArg> for ClientCertificates {
+    fn from(argument: ClientCertArg) -> Self {
+        match argument {
+            ClientCertArg::Disable => Self::Disable,
+            ClientCertArg::Enable => Self::Enable,
+            ClientCertArg::Mandatory => Self::Mandatory,
+        }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let mut builder =
         SimCluster::builder().nodes(args.nodes).bucket(&args.bucket).user(&args.username, &args.password);
+    builder = builder
+        .posture(args.posture)
+        .tls(args.tls)
+        .certificates(args.certificates.into())
+        .client_certificates(args.client_cert.into())
+        .external(args.external);
+    for (user, token) in &args.tokens {
+        builder = builder.token(token, user);
+    }
     if args.port != 0 {
         builder = builder.port(args.port);
     }
@@ -53,8 +154,21 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Failure::no(format!("the cluster cannot be served: {error}"))
             .hint("choose other ports with --port, or any free ones with --port 0")
     })?;
+    for name in &args.memcached_buckets {
+        let bucket = name.clone();
+        if !cluster.control(move |cluster, _| cluster.add_bucket_of(&bucket, BucketKind::Memcached)) {
+            return Err(Failure::usage(format!("there is a bucket {name} already")));
+        }
+    }
+    let files = if args.tls { write_certificates(args, &cluster)? } else { Vec::new() };
     let mut out = io::stdout().lock();
     writeln!(out, "{}", cluster.connection_string())?;
+    if args.tls {
+        writeln!(out, "{}", cluster.tls_connection_string())?;
+    }
+    for file in files {
+        writeln!(out, "{}", file.display())?;
+    }
     out.flush()?;
     let colours = terminal::stderr_colours();
     let mut err = io::stderr().lock();
@@ -71,6 +185,42 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     drop((out, err));
     loop {
         std::thread::park();
+    }
+}
+
+/// Writes what clients need for TLS; the paths.
+fn write_certificates(args: &Args, cluster: &SimCluster) -> Result<Vec<PathBuf>, Failure> {
+    let ca_file = args.ca_file.clone().unwrap_or_else(|| {
+        let port = cluster.addresses().first().map_or(0, std::net::SocketAddr::port);
+        std::env::temp_dir().join(format!("settee-ca-{port}.pem"))
+    });
+    let write = |path: &Path, content: &str| {
+        std::fs::write(path, content).map_err(|error| {
+            Failure::no(format!("{} cannot be written: {error}", path.display()))
+                .hint("choose another place with --ca-file")
+        })
+    };
+    write(&ca_file, &cluster.ca_pem())?;
+    let mut files = vec![ca_file.clone()];
+    if args.client_cert != ClientCertArg::Disable {
+        let user = args.username.clone();
+        let (chain, key) = cluster.control(move |cluster, _| cluster.client_certificate(&user));
+        for (ending, content) in [("client.pem", chain), ("client.key", key)] {
+            let path = ca_file.with_extension(ending);
+            write(&path, &content)?;
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+/// Reads `USER=TOKEN`.
+fn token(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((user, token)) if !user.is_empty() && !token.is_empty() => {
+            Ok((user.to_owned(), token.to_owned()))
+        }
+        _ => Err("a token is written USER=TOKEN".to_owned()),
     }
 }
 
@@ -93,6 +243,14 @@ mod tests {
         assert_eq!(collection("inventory.airline"), Ok(("inventory".into(), "airline".into())));
         for wrong in ["airline", ".airline", "inventory.", "a.b.c", ""] {
             assert!(collection(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_token_belongs_to_a_user() {
+        assert_eq!(token("jane=a.b=="), Ok(("jane".into(), "a.b==".into())));
+        for wrong in ["jane", "=token", "jane="] {
+            assert!(token(wrong).is_err(), "{wrong}");
         }
     }
 }

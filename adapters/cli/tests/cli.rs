@@ -90,6 +90,52 @@ impl Drop for Served {
 }
 
 #[test]
+fn serve_with_tls_tells_where_and_whom_to_trust() {
+    let ca_file = scratch_file("ca.pem", b"");
+    let mut child = settee()
+        .args(["serve", "--port", "0", "--tls", "--client-cert", "enable", "--external", "--ca-file"])
+        .arg(&ca_file)
+        .args(["--posture", "8.0", "--jwt-user", "jane=a.b.c", "--memcached-bucket", "cache"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut reader = BufReader::new(child.stdout.take().unwrap());
+    let lines: Vec<String> = (0..5)
+        .map(|_| {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            line.trim_end().to_owned()
+        })
+        .collect();
+    let contents: Vec<String> = lines[2..].iter().map(|path| fs::read_to_string(path).unwrap()).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(lines[0].starts_with("couchbase://127.0.0.1:"), "{lines:?}");
+    assert!(lines[1].starts_with("couchbases://127.0.0.1:"), "{lines:?}");
+    assert_eq!(Path::new(&lines[2]), ca_file);
+    for (content, label) in contents.iter().zip(["CERTIFICATE", "CERTIFICATE", "PRIVATE KEY"]) {
+        assert!(content.starts_with(&format!("-----BEGIN {label}-----")), "{content}");
+    }
+}
+
+#[test]
+fn serve_refuses_what_makes_no_sense() {
+    for arguments in [
+        &["serve", "--ca-file", "ca.pem"][..],
+        &["serve", "--certificates", "expired"],
+        &["serve", "--jwt-user", "jane=a.b.c"],
+        &["serve", "--tls", "--jwt-user", "jane"],
+        &["serve", "--posture", "4.5"],
+        &["serve", "--port", "0", "--memcached-bucket", "default"],
+    ] {
+        assert_eq!(code(&run(arguments)), 2, "{arguments:?}");
+    }
+    let output = run(&["serve", "--port", "0", "--tls", "--ca-file", "/nowhere/at/all/ca.pem"]);
+    assert_eq!(code(&output), 1);
+    assert!(stderr(&output).contains("/nowhere/at/all/ca.pem cannot be written"), "{}", stderr(&output));
+}
+
+#[test]
 fn explain_tells_the_meaning_of_a_string() {
     let string = "couchbases://a.example.com,b.example.com:11207/travel?kv_timeout=4s&colour=red";
     let output = run(&["explain", string, "--json"]);
@@ -442,4 +488,27 @@ fn nothing_is_coloured_when_piped() {
         let output = run(arguments);
         assert!(!output.stdout.contains(&0x1b) && !output.stderr.contains(&0x1b), "{arguments:?}");
     }
+}
+
+#[test]
+fn metadata_tells_the_published_keys_as_text_and_as_json() {
+    let text = run(&["metadata"]);
+    assert_eq!(code(&text), 0);
+    let expected = format!("'version': '{}'", env!("CARGO_PKG_VERSION"));
+    assert_eq!(stdout(&text).lines().next(), Some(expected.as_str()));
+    assert!(stdout(&text).contains("'openssl_default_cert_file_env': 'SSL_CERT_FILE'"), "{}", stdout(&text));
+    assert!(!stdout(&text).contains("mozilla"), "{}", stdout(&text));
+
+    let detailed = run(&["metadata", "--detailed", "--json"]);
+    let facts = &lines(&detailed)[0];
+    assert_eq!(facts["mozilla_ca_bundle_embedded"], json!(true));
+    assert!(facts["mozilla_ca_bundle_size"].is_u64());
+    assert_eq!(facts["tls_backend"], json!("rustls"));
+    assert_eq!(facts["adapters"], json!(["tokio"]));
+}
+
+#[test]
+fn metadata_tells_no_default_bundle_while_a_variable_names_one() {
+    let output = settee().args(["metadata", "--json"]).env("SSL_CERT_FILE", "/nowhere").output().unwrap();
+    assert_eq!(lines(&output)[0]["openssl_default_cert_file"], json!(""), "the default cannot be told then");
 }

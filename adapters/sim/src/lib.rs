@@ -21,6 +21,8 @@
 //!   it touches a socket, a clock or a random source, so that a seed replays a run byte for byte.
 //! - [`Net`]: that state machine behind a network in virtual time, with latency, split reads, cuts, half-open
 //!   connections, black holes, a name service, and scripted peers in place of nodes.
+//! - [`DnsServer`]: a name server with SRV and address records and every bad habit of home routers, on loopback
+//!   ([`DnsServed`]) and in virtual time ([`Net::place_dns`]).
 //!
 //! # What it does
 //! - Key-value protocol of a node of release 5.0 to 8.0 ([`Posture`]; 7.6 if not said): HELLO with all dependencies, SCRAM (SHA-1, SHA-256, SHA-512), PLAIN and tokens,

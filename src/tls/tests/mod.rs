@@ -22,8 +22,8 @@ const CAPELLA_SHA256: &str = "d0937e9c934b2dab94ed7a4b91c548e79eecca992b27ab6d26
 fn tls_8_the_capella_root_is_the_documented_one() {
     let root = capella_root();
     assert_eq!(root.sha256, CAPELLA_SHA256);
-    assert_eq!(calendar::Utc(root.not_before).to_string(), "2019-12-06 22:12:59 UTC");
-    assert_eq!(root.not_after_text(), "2029-12-06 23:12:59 UTC");
+    assert_eq!(utc(root.not_before), "2019-12-06 22:12:59 UTC");
+    assert_eq!(utc(root.not_after), "2029-12-06 23:12:59 UTC");
     let der = capella::der();
     assert_eq!(der.len(), 793);
     let facts = CertificateFacts::read(&der).unwrap();
@@ -130,6 +130,12 @@ fn meta_2_version_date_and_hash_of_the_mozilla_bundle_change_together() {
 fn locked<'a>(lock: &'a str, package: &str) -> &'a str {
     let (_, entry) = lock.split_once(&format!("name = \"{package}\"\nversion = \"")).unwrap();
     entry.split_once('"').unwrap().0
+}
+
+#[test]
+fn auth_9_given_texts_are_not_shown() {
+    let shown = format!("{:?}", [TrustSource::pem("ca.pem", "a key by mistake"), TrustSource::Default]);
+    assert_eq!(shown, "[Pem(ca.pem, 16 bytes), Default]");
 }
 
 #[test]

@@ -98,6 +98,16 @@ fn tls_5_all_certificates_of_a_text_are_read_and_what_is_around_them_is_not() {
 }
 
 #[test]
+fn tls_5_certificates_before_a_damaged_block_can_be_read() {
+    let damaged = "-----BEGIN CERTIFICATE-----\n????\n-----END CERTIFICATE-----\n";
+    let capella = capella::der();
+    assert_eq!(pem_certificates(CAPELLA_PEM.as_bytes()), (vec![capella.clone()], false));
+    let text = format!("{CAPELLA_PEM}\n{damaged}{CAPELLA_PEM}");
+    assert_eq!(pem_certificates(text.as_bytes()), (vec![capella], true));
+    assert_eq!(pem_certificates(b"nothing"), (vec![], false));
+}
+
+#[test]
 fn tls_6_a_self_signed_certificate_is_trusted_as_itself() {
     for is_ca in [false, true] {
         let mut params = leaf(&["db"]);

@@ -9,8 +9,8 @@
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { isDeepStrictEqual } from 'node:util'
 import couchbase from 'couchbase'
+import { report } from './report.mjs'
 
 const [USER, PASSWORD, BUCKET] = ['Administrator', 'password', 'default']
 const COLLECTIONS = [['_default', '_default'], ['inventory', 'airline']]
@@ -27,58 +27,6 @@ const STRING = { transcoder: new couchbase.RawStringTranscoder() }
 const RAW_JSON = { transcoder: new couchbase.RawJsonTranscoder() }
 // The format that stands in the flags' first byte, the same for every client; the other bits are each client's own.
 const FORMATS = { json: '02', string: '04', raw: '03' }
-
-// Counts checks and prints a line for each.
-const report = {
-  passed: 0,
-  failed: 0,
-  where: '',
-  note(what, fault) {
-    if (fault === undefined) {
-      this.passed += 1
-      console.log(`ok      ${this.where}${what}`)
-    } else {
-      this.failed += 1
-      console.log(`FAILED  ${this.where}${what}: ${fault}`)
-    }
-  },
-  same(what, got, wanted) {
-    const show = value => JSON.stringify(value)
-    this.note(what, isDeepStrictEqual(got, wanted) ? undefined : `${show(got)}, not ${show(wanted)}`)
-  },
-  true(what, condition) {
-    this.note(what, condition ? undefined : 'it is not so')
-  },
-  // The promise of `call` must be rejected with a `kind`.
-  async fails(what, kind, call) {
-    try {
-      const result = await call()
-      this.note(what, `${JSON.stringify(result)}, not ${kind.name}`)
-    } catch (error) {
-      if (error instanceof kind) this.note(`${what}: ${kind.name}`)
-      else this.note(what, `${error?.constructor?.name}, not ${kind.name}: ${error?.message}`)
-    }
-  },
-  // The call must be given up because the document stayed locked: this client says so in a time-out's reasons.
-  async staysLocked(what, call) {
-    try {
-      const result = await call()
-      this.note(what, `${JSON.stringify(result)}, not a time-out`)
-    } catch (error) {
-      const reasons = error instanceof couchbase.TimeoutError ? error.context?.retry_reasons : undefined
-      if (reasons?.includes('key_value_locked')) this.note(`${what}: locked`)
-      else this.note(what, `${error?.constructor?.name}, not a time-out for a lock: ${error?.message}`)
-    }
-  },
-  // Runs checks that build on each other: an unforeseen error ends this group alone.
-  async group(run, ...args) {
-    try {
-      await run(...args)
-    } catch (error) {
-      this.note(run.name, `ended by ${error?.constructor?.name}: ${error?.message}`)
-    }
-  },
-}
 
 async function reads(collection, key) {
   await report.fails('get of a missing document', couchbase.DocumentNotFoundError, () => collection.get(key('none')))
