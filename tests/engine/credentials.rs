@@ -472,6 +472,23 @@ fn auth_11_a_token_that_is_refused_costs_the_connection_and_the_newest_is_tried(
 }
 
 #[test]
+fn auth_11_a_connection_in_its_handshake_shows_the_new_token_when_that_is_over() {
+    let mut client = with_token(1, "first", None);
+    client.cluster().set_token("second", "Administrator", None);
+    client.cluster().add_rule(NodeId(0), Rule::new(Opcode::SASL_AUTH, Action::Delay(ms(100))).times(1));
+    client.world.net.cut_all(tls_of(0));
+    client.run_for(ms(50));
+    let before = client.cluster().requests_everywhere(Opcode::SASL_AUTH);
+    let now = client.now();
+    client.engine().set_authenticator(token("second"), now).expect("the same kind");
+    client.run_for(ms(200));
+    assert_eq!(client.cluster().requests_everywhere(Opcode::SASL_AUTH), before + 1);
+    client.cluster().revoke_token("first");
+    assert!(client.set("k", "v").is_ok());
+    assert_eq!(client.world.dialled().count(), 2);
+}
+
+#[test]
 fn auth_11_a_server_that_is_silent_about_a_new_token_loses_the_connection() {
     let mut client = with_token(1, "first", None);
     client.cluster().set_token("second", "Administrator", None);
