@@ -210,6 +210,23 @@ mod tests {
         assert_eq!((result, buffer.pending(), flat(&buffer)), (Err("no"), 0, Vec::new()));
     }
 
+    #[test]
+    fn auth_9_memory_that_held_credentials_is_given_back_wiped_once_they_are_written() {
+        let mut buffer = SendBuffer::default();
+        gather(&mut buffer, b"hello");
+        buffer.begin_secret();
+        gather(&mut buffer, b"password");
+        gather(&mut buffer, b"more");
+        assert_eq!(flat(&buffer), b"hellopasswordmore");
+        assert!(!format!("{buffer:?}").contains("112, 97, 115"), "{buffer:?}");
+        buffer.consume(16);
+        assert!(buffer.secret, "some of it waits");
+        buffer.consume(1);
+        assert!(!buffer.secret && buffer.gathered.capacity() == 0);
+        gather(&mut buffer, b"next");
+        assert_eq!(flat(&buffer), b"next");
+    }
+
     proptest! {
         #[test]
         fn any_mix_of_gathering_lending_and_partial_writes_keeps_the_order(

@@ -8,13 +8,14 @@ use bytes::Bytes;
 use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::connstr;
 use settee::engine::{
-    BucketRef, CollectionRef, Concat, DesiredState, Durability, Engine, EngineConfig, Event, OpId, OpKind,
-    Operation, Orphan, Response, Store, StoreMode,
+    BucketRef, CollectionRef, Concat, ConfigError, DesiredState, Durability, Engine, EngineConfig, Event,
+    OpId, OpKind, Operation, Orphan, Response, Store, StoreMode, Surroundings,
 };
 use settee::error::{ErrorKind, OpError};
 use settee::expiry::Expiry;
 use settee::ids::Cas;
 use settee::options::Options;
+use settee::tls::PlatformStore;
 use settee_sim::{LinkId, Listener, Net, NetSettings, NodeId, Reachability, Settings, World};
 
 pub(crate) type Outcome = Result<Response, OpError>;
@@ -140,6 +141,13 @@ impl Client {
     /// Connected to every node.
     pub(crate) fn connect(net: Net, text: &str) -> Self {
         let mut client = Self::new(net, text);
+        client.online();
+        client
+    }
+
+    /// The same with a configuration.
+    pub(crate) fn connect_as(net: Net, config: EngineConfig) -> Self {
+        let mut client = Self::with(net, config);
         client.online();
         client
     }
@@ -345,4 +353,37 @@ pub(crate) fn error(outcome: &Outcome) -> &OpError {
         Err(error) => error,
         Ok(response) => panic!("it did not fail: {response:?}"),
     }
+}
+
+/// A configuration with the files that its settings name and nothing else of the world.
+#[expect(clippy::unwrap_in_result, reason = "what is tested is the configuration's own result")]
+pub(crate) fn config_with(
+    net: &mut Net,
+    text: &str,
+    authenticator: Authenticator,
+    files: &[(&str, &str)],
+) -> Result<EngineConfig, ConfigError> {
+    let surroundings = Surroundings {
+        files: &mut |path| {
+            let found = files.iter().find(|(name, _)| *name == path);
+            found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| "no such file".to_owned())
+        },
+        platform: &mut PlatformStore::default,
+        trust: Vec::new(),
+        resolver: None,
+        unix_time: net.cluster().unix(),
+    };
+    let parsed = connstr::parse(text).expect("a valid connection string");
+    EngineConfig::with(&parsed, Options::default(), authenticator, surroundings)
+}
+
+/// A configuration for TLS that trusts the cluster's authority.
+pub(crate) fn secure(net: &mut Net, text: &str, authenticator: Authenticator) -> EngineConfig {
+    let ca = net.cluster().ca_pem();
+    let text = format!("{text}{}trust_certificate=ca.pem", if text.contains('?') { '&' } else { '?' });
+    config_with(net, &text, authenticator, &[("ca.pem", &ca)]).expect("valid settings")
+}
+
+pub(crate) fn password(user: &str, password: &str) -> Authenticator {
+    Authenticator::Password(PasswordAuthenticator::new(user, password).expect("a valid name"))
 }
