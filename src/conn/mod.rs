@@ -68,6 +68,8 @@ struct State<T> {
     culprit: Option<Opaque>,
     /// Whether a whole frame has come since the last keep-alive was sent.
     heard: bool,
+    /// Keep-alives without an answer.
+    probes: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -214,6 +216,7 @@ impl<T: Copy> Connection<T> {
                 events: VecDeque::new(),
                 culprit: None,
                 heard: false,
+                probes: 0,
             },
             keep_alive,
             last_received: now,
@@ -305,10 +308,17 @@ impl<T: Copy> Connection<T> {
         if self.state.phase == Phase::Ready && is_due {
             let noop = Encode::request(Opcode::NOOP, Opaque(0));
             // Without room for it the requests under way do as well: the peer owes an answer to each.
-            let _ = self.write(Tag::Probe, noop, &Bytes::new());
+            if self.write(Tag::Probe, noop, &Bytes::new()).is_ok() {
+                self.state.probes += 1;
+            }
             self.probe_sent = Some(now);
             self.state.heard = false;
         }
+    }
+
+    /// Whether the answer to a keep-alive is still to come.
+    pub fn awaits_probe(&self) -> bool {
+        self.state.probes > 0
     }
 
     /// When [`Connection::handle_timeout`] is due.
@@ -532,7 +542,7 @@ impl<T: Copy> State<T> {
                 }));
             }
             Taken::Live(Tag::Step(step)) => self.on_step(step, &frame),
-            Taken::Live(Tag::Probe) => {}
+            Taken::Live(Tag::Probe) => self.probes = self.probes.saturating_sub(1),
             Taken::GivenUp => self.orphan(&header, true),
             // `check` has refused a mismatch on the header already.
             Taken::Unknown | Taken::Mismatch(_) => self.orphan(&header, false),

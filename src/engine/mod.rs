@@ -47,6 +47,7 @@ mod srv;
 mod table;
 #[cfg(test)]
 mod tests;
+mod thaw;
 mod timers;
 mod tracker;
 mod web;
@@ -172,6 +173,8 @@ pub struct Engine {
     /// Links that failed before they were dialled, to be dealt with in turn and not in each other's midst.
     failing: Vec<(u32, u32, Failure)>,
     was_full: bool,
+    /// The operation on its way is one that was just submitted.
+    fresh: bool,
 
     links: Vec<Option<Box<Link>>>,
     free_links: Vec<u32>,
@@ -240,6 +243,7 @@ impl Engine {
             requeue: Vec::new(),
             failing: Vec::new(),
             was_full: false,
+            fresh: false,
             links: Vec::new(),
             free_links: Vec::new(),
             link_serial: 0,
@@ -435,7 +439,11 @@ impl Engine {
 
     /// Time only moves forward.
     fn advance(&mut self, now: Instant) {
+        let gap = now.saturating_duration_since(self.now);
         self.now = self.now.max(now);
+        if gap > Duration::from_secs(1) {
+            self.on_gap(gap);
+        }
     }
 
     /// An instant from now; one that cannot be expressed is as far as can be.

@@ -9,7 +9,7 @@ use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::connstr;
 use settee::engine::{
     BucketRef, CollectionRef, Concat, DesiredState, Durability, Engine, EngineConfig, Event, OpId, OpKind,
-    Operation, Orphan, Response, Store, StoreMode,
+    Operation, Orphan, PingReport, Response, Store, StoreMode,
 };
 use settee::error::{ErrorKind, OpError};
 use settee::expiry::Expiry;
@@ -65,6 +65,7 @@ pub(crate) struct Client {
     pub(crate) world: World<Engine>,
     place: Option<(BucketRef, CollectionRef)>,
     outcomes: BTreeMap<OpId, Outcome>,
+    pub(crate) pings: BTreeMap<OpId, PingReport>,
     pub(crate) maps: usize,
     pub(crate) orphans: Vec<Orphan>,
     pub(crate) writable: usize,
@@ -94,6 +95,7 @@ impl Client {
             world: World::new(net, engine),
             place: None,
             outcomes: BTreeMap::new(),
+            pings: BTreeMap::new(),
             maps: 0,
             orphans: Vec::new(),
             writable: 0,
@@ -172,6 +174,10 @@ impl Client {
             match event {
                 Event::Completed { op, result } => {
                     let before = self.outcomes.insert(op, result);
+                    assert!(before.is_none(), "{op:?} ended twice");
+                }
+                Event::Pinged { op, report } => {
+                    let before = self.pings.insert(op, *report);
                     assert!(before.is_none(), "{op:?} ended twice");
                 }
                 Event::MapChanged(_) => self.maps += 1,

@@ -8,6 +8,7 @@ mod chaos;
 mod common;
 mod contract;
 mod endings;
+mod health;
 mod hostile;
 mod maps;
 mod oddities;
