@@ -3,6 +3,7 @@
 use super::link::{App, Failure, Phase, Role};
 use super::scope::ScopeId;
 use super::secure::Secure;
+use super::thaw::Suspicion;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -31,6 +32,7 @@ impl Engine {
         link.local = None;
         link.notes.ident = None;
         link.notes.active = None;
+        link.notes.suspicion = Suspicion::None;
         let endpoint = link.endpoint.clone();
         // A zone identifier belongs to the address that the resolver returns, so such a literal is looked up.
         if let Ok(ip) = endpoint.host.parse::<IpAddr>() {

@@ -17,6 +17,7 @@ use super::queue::OpQueue;
 use super::scope::ScopeId;
 use super::sealed::tls_failure;
 use super::secure::Secure;
+use super::thaw::Suspicion;
 use super::{ConnId, Engine, Input, LookupId, Output, Stage, Tag};
 use crate::conn::{ConnEvent, Connection};
 use crate::error::ErrorKind;
@@ -260,7 +261,12 @@ impl Link {
             Phase::Dialing { rest, next_at, .. } if !rest.is_empty() => Some(self.deadline.min(*next_at)),
             Phase::Dialing { .. } => Some(self.deadline),
             Phase::Live { app: App::Kv(connection), .. } if connection.is_ready() => {
-                earliest(connection.poll_timeout(), self.config_retry.map(|(at, _)| at))
+                let patience = match self.notes.suspicion {
+                    Suspicion::Probed(until) if connection.awaits_probe() => Some(until),
+                    _ => None,
+                };
+                let due = earliest(connection.poll_timeout(), patience);
+                earliest(due, self.config_retry.map(|(at, _)| at))
             }
             Phase::Live { .. } => Some(self.deadline),
             Phase::Asleep => None,
@@ -427,6 +433,11 @@ impl Engine {
         let plain = tls.as_mut().map_or(len, |tls| tls.written(len));
         app.written(plain);
         link.transmit_announced = false;
+        if link.notes.unwritten_pings && !app.has_output() {
+            link.notes.unwritten_pings = false;
+            let serial = link.serial;
+            self.on_pings_written(index, serial);
+        }
         self.flush(index);
         self.close_if_drained(index);
     }
@@ -588,6 +599,10 @@ impl Engine {
             self.remove_link(index);
             return;
         }
+        if self.give_up_suspect(index) {
+            return;
+        }
+        let Some(link) = self.link_mut(index) else { return };
         let (deadline, retry) = (link.deadline, link.config_retry);
         match &mut link.phase {
             Phase::Waiting { until } if *until <= now => self.dial(index),

@@ -9,7 +9,7 @@ use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::connstr;
 use settee::engine::{
     BucketRef, CollectionRef, Concat, ConfigError, DesiredState, Durability, Engine, EngineConfig, Event,
-    OpId, OpKind, Operation, Orphan, Response, Store, StoreMode, Surroundings,
+    OpId, OpKind, Operation, Orphan, PingReport, Response, Store, StoreMode, Surroundings,
 };
 use settee::error::{ErrorKind, OpError};
 use settee::expiry::Expiry;
@@ -74,6 +74,7 @@ pub(crate) struct Client {
     pub(crate) world: World<Engine>,
     place: Option<(BucketRef, CollectionRef)>,
     outcomes: BTreeMap<OpId, Outcome>,
+    pub(crate) pings: BTreeMap<OpId, PingReport>,
     pub(crate) maps: usize,
     pub(crate) orphans: Vec<Orphan>,
     pub(crate) writable: usize,
@@ -103,6 +104,7 @@ impl Client {
             world: World::new(net, engine),
             place: None,
             outcomes: BTreeMap::new(),
+            pings: BTreeMap::new(),
             maps: 0,
             orphans: Vec::new(),
             writable: 0,
@@ -188,6 +190,10 @@ impl Client {
             match event {
                 Event::Completed { op, result } => {
                     let before = self.outcomes.insert(op, result);
+                    assert!(before.is_none(), "{op:?} ended twice");
+                }
+                Event::Pinged { op, report } => {
+                    let before = self.pings.insert(op, *report);
                     assert!(before.is_none(), "{op:?} ended twice");
                 }
                 Event::MapChanged(_) => self.maps += 1,

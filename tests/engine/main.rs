@@ -10,6 +10,7 @@ mod contract;
 #[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
 mod credentials;
 mod endings;
+mod health;
 mod hostile;
 #[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
 mod logs;
