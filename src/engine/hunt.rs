@@ -369,7 +369,9 @@ impl Engine {
         let Some(hunt) = self.scope_mut(scope).hunt.take() else { return };
         let by_manager = self.link(winner).is_some_and(|link| link.errand.is_some());
         if by_manager && hunt.targets.iter().any(|target| !target.over_http && target.round.unreachable) {
-            info!("no data node was reached, the cluster map is a manager's: seeds that are data nodes are faster (BOOT-9)");
+            info!(
+                "no data node was reached, the cluster map is a manager's: seeds that are data nodes are faster (BOOT-9)"
+            );
         }
         for index in hunt.running {
             let speaks_kv = self.link(index).is_some_and(|link| link.errand.is_none());

@@ -241,7 +241,8 @@ impl Engine {
     /// A server group that no node is in was probably misspelt (`connecting.md` 5.4).
     fn check_server_group(&self, map: &ClusterMap) {
         let Some(_wanted) = &self.config.options.server_group else { return };
-        let known: BTreeSet<&str> = map.nodes.iter().filter_map(|node| node.server_group.as_deref()).collect();
+        let known: BTreeSet<&str> =
+            map.nodes.iter().filter_map(|node| node.server_group.as_deref()).collect();
         if !known.contains(_wanted.as_str()) {
             let known: Vec<&str> = known.into_iter().collect();
             let _known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

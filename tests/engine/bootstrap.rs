@@ -3,20 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use settee::engine::{BootstrapReport, DesiredState, OpKind, Response, Stage};
+use settee::engine::{DesiredState, OpKind, Response, Stage};
 use settee::error::ErrorKind;
 use settee::wire::{Opcode, Status};
 use settee_sim::{Action, Features, LinkId, Mechanism, Net, NetSettings, NodeId, Reachability, Rule};
 
 use crate::common::{
-    Client, Outcome, config, config_as, error, kind, ms, net, node, secs, set_node, small, start, value,
+    Client, config, config_as, error, kind, ms, net, node, report, secs, set_node, small, start, value,
 };
 
 const SEEDS: &str = "couchbase://10.0.0.1,10.0.0.2,10.0.0.3?preserve_bootstrap_nodes_order=true";
-
-fn report(outcome: &Outcome) -> &BootstrapReport {
-    error(outcome).context().bootstrap.as_deref().expect("it says where connecting stands")
-}
 
 /// From the dial to the first answer of a get, on the connection that bootstraps: how often the client began to send
 /// anew after it had received something, and how many connections it opened.

@@ -11,9 +11,7 @@ use settee::error::ErrorKind;
 use settee::wire::{Opcode, Status};
 use settee_sim::{Action, Edit, NodeId, Peer, PeerAction, Reachability, Rule};
 
-use crate::common::{
-    Client, config, config_as, error, kind, ms, net, node, secs, set_node, upsert, value,
-};
+use crate::common::{Client, config, config_as, error, kind, ms, net, node, secs, set_node, upsert, value};
 use crate::script::{ALONE, Request, alone, map_with, on, place, plain_map, send, usual};
 
 /// Answers the first GET with these bytes and later ones as usual.

@@ -9,8 +9,12 @@ mod common;
 mod contract;
 mod endings;
 mod hostile;
+#[cfg(feature = "tracing")]
+mod logs;
 mod maps;
 mod oddities;
 mod recovery;
 mod reviewed;
+#[cfg(feature = "tls")]
+mod round_trips;
 mod script;

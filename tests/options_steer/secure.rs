@@ -30,7 +30,11 @@ fn files(net: &mut Net) -> impl Fn(&str) -> Result<Vec<u8>, String> + use<> {
     }
 }
 
-fn config(net: &mut Net, text: &str, resolver: Option<ResolverConfig>) -> Result<EngineConfig, Box<ConfigError>> {
+fn config(
+    net: &mut Net,
+    text: &str,
+    resolver: Option<ResolverConfig>,
+) -> Result<EngineConfig, Box<ConfigError>> {
     let unix_time = net.cluster().unix();
     let files = files(net);
     let authenticator = if text.contains("key_path") {

@@ -230,8 +230,7 @@ async fn tls_17_without_its_feature_nothing_goes_unverified() {
 
 #[tokio::test]
 async fn tls_13_names_may_go_unchecked_while_the_chain_is_not() {
-    let sim =
-        SimCluster::builder().nodes(1).tls(true).certificates(Certificates::WrongName).start().unwrap();
+    let sim = SimCluster::builder().nodes(1).tls(true).certificates(Certificates::WrongName).start().unwrap();
     assert_works(&connect(&sim, trusting(&sim).tls_verify_hostname(false)).await.unwrap()).await;
     sim.control(|cluster, _| cluster.set_certificates(NodeId(0), Certificates::UnknownIssuer));
     connect(&sim, trusting(&sim).tls_verify_hostname(false)).await.unwrap_err();
