@@ -18,3 +18,4 @@ mod reviewed;
 #[cfg(feature = "tls")]
 mod round_trips;
 mod script;
+mod srv;
