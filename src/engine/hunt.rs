@@ -346,6 +346,8 @@ impl Engine {
         let (address, elapsed) = (link.address, now.saturating_duration_since(link.started));
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         hunt.running.retain(|&other| other != index);
+        // The next one's turn is now, even if earlier ones are silent (BOOT-12).
+        hunt.next_at = hunt.next_at.min(now);
         let Some(target) = hunt.targets.get_mut(target) else { return };
         let round = &mut target.round;
         round.refused |= failure.kind == ErrorKind::TlsFailure

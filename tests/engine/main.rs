@@ -18,4 +18,5 @@ mod reviewed;
 #[cfg(feature = "tls")]
 mod round_trips;
 mod script;
+mod sources;
 mod srv;
