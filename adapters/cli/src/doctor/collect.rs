@@ -146,10 +146,9 @@ fn given(connstr: &ConnectionString, case: &Case) -> Result<Given, String> {
 /// The configuration of every engine of the run. SRV records are asked for apart, so it knows no name server.
 fn configure(connstr: &ConnectionString, case: &Case, given: &mut Given) -> Result<EngineConfig, SetupError> {
     let mut read = |path: &str| std::fs::read(path).map_err(|error| error.to_string());
-    let mut platform = settee_tokio::trust::platform_store;
     let mut problems = Vec::new();
     let mut platform = || {
-        let store = platform();
+        let store = settee_tokio::trust::platform_store();
         problems.clone_from(&store.problems);
         store
     };
@@ -188,7 +187,7 @@ async fn look_up(facts: &mut Facts, case: &Case, clock: Clock) -> Vec<Seed> {
         facts.left_out.push("names");
         return seeds;
     };
-    let left = || deadline.saturating_duration_since(Instant::now());
+    let left = move || deadline.saturating_duration_since(Instant::now());
     if let Some(query) = &resolved.srv_query {
         let host = facts.given.seeds.first().map(|seed| seed.host.clone()).unwrap_or_default();
         let resolver = case.resolver.clone().unwrap_or_else(|| ResolverConfig::new(Vec::new()));

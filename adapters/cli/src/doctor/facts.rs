@@ -244,6 +244,11 @@ impl Facts {
         self.whole.map.as_ref()?.as_ref().ok()
     }
 
+    /// Whether the seeds are those of the SRV record.
+    pub(crate) fn srv_seeds(&self) -> bool {
+        matches!(&self.srv, Some(Outcome { answer: settee::dns::Answer::Records(_), .. }))
+    }
+
     /// The network in use, `default` while none is chosen.
     pub(crate) fn network(&self) -> &str {
         match &self.whole.network {

@@ -49,7 +49,8 @@ pub(super) async fn examine(
 async fn one(config: &EngineConfig, seed: &Seed, from_srv: bool, bucket: Option<&str>, clock: Clock) -> SeedFacts {
     let mut facts = SeedFacts { at: seed_addr(seed), from_srv, kv: None, tls: Vec::new(), http: None };
     if let (Some(port), Some(deadline)) = (seed.kv, clock.stage()) {
-        let only = Seed { mgmt: None, ..seed.clone() };
+        let mut only = seed.clone();
+        only.mgmt = None;
         let tried = attempt(config, only, BootstrapOn::Cccp, bucket, deadline).await;
         facts.tls.extend(tried.tls(port));
         let connection = tried.health.connections.iter().find(|conn| conn.protocol == ConnectionProtocol::Kv);
@@ -62,7 +63,8 @@ async fn one(config: &EngineConfig, seed: &Seed, from_srv: bool, bucket: Option<
         });
     }
     if let (Some(port), Some(deadline)) = (seed.mgmt, clock.stage()) {
-        let only = Seed { kv: None, ..seed.clone() };
+        let mut only = seed.clone();
+        only.kv = None;
         let deadline = deadline.min(Instant::now() + HTTP_TIMEOUT);
         let tried = attempt(config, only, BootstrapOn::Http, bucket, deadline).await;
         facts.tls.extend(tried.tls(port));
