@@ -290,6 +290,8 @@ pub(super) struct Notes {
     pub(super) chain: Vec<Vec<u8>>,
     /// When bytes passed last.
     pub(super) active: Option<Instant>,
+    /// Questions of pings wait to be written.
+    pub(super) unwritten_pings: bool,
 }
 
 /// An endpoint's failure as the engine keeps it.

@@ -427,6 +427,11 @@ impl Engine {
         let plain = tls.as_mut().map_or(len, |tls| tls.written(len));
         app.written(plain);
         link.transmit_announced = false;
+        if link.notes.unwritten_pings && !app.has_output() {
+            link.notes.unwritten_pings = false;
+            let serial = link.serial;
+            self.on_pings_written(index, serial);
+        }
         self.flush(index);
         self.close_if_drained(index);
     }

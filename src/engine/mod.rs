@@ -33,6 +33,7 @@ mod op;
 mod ops;
 mod outcome;
 mod ping;
+mod probes;
 mod queue;
 mod ready;
 mod report;
@@ -103,6 +104,8 @@ enum Tag {
     Config(ScopeId),
     /// A look-up of a collection's id.
     Collection(u32),
+    /// A question of a ping, by number.
+    Ping(u32),
 }
 
 /// Counts of what passed by, for tests and reports.
@@ -197,6 +200,9 @@ pub struct Engine {
     network: Option<String>,
     /// Why that one.
     network_reason: Option<NetworkReason>,
+    /// Questions of pings and of waits for readiness.
+    rounds: Vec<probes::Round>,
+    probe_serial: u32,
     /// How endpoints failed whose links are gone, the latest last.
     past: VecDeque<health::PastFailure>,
     started: bool,
@@ -259,6 +265,8 @@ impl Engine {
             network: None,
             network_reason: None,
             past: VecDeque::new(),
+            rounds: Vec::new(),
+            probe_serial: 0,
             started: false,
             credentials: 0,
             replacement: None,
@@ -367,7 +375,7 @@ impl Engine {
     pub fn poll_output(&mut self) -> Output {
         loop {
             if let Some(output) = self.outputs.pop_front() {
-                if let Output::Event(Event::Completed { op, .. }) = &output {
+                if let Output::Event(Event::Completed { op, .. } | Event::Pinged { op, .. }) = &output {
                     self.ops.release(*op);
                 }
                 return output;
@@ -379,7 +387,7 @@ impl Engine {
             if self.outputs.is_empty() {
                 let (next, _) = self.next_wake();
                 // What became due meanwhile is done before anybody waits.
-                if self.failing.is_empty() && next.is_none_or(|at| at > self.now) {
+                if self.failing.is_empty() && !self.states_changed && next.is_none_or(|at| at > self.now) {
                     return Output::Wait(next);
                 }
             }
@@ -512,6 +520,7 @@ impl Engine {
             }
         }
         if std::mem::take(&mut self.states_changed) {
+            self.run_rounds();
             self.check_watchers();
         }
         self.run_closing();

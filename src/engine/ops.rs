@@ -73,7 +73,8 @@ impl Engine {
         id
     }
 
-    /// Waits until a bucket, or without one the cluster, is connected as `desired` (BOOT-28).
+    /// Waits until a bucket, or without one the cluster, is connected as `desired`: the map is there, and of a bucket the
+    /// key-value connections (BOOT-28). Nothing is sent for it; [`Engine::wait_until_ready_with`] asks the services too.
     pub fn wait_until_ready(
         &mut self,
         bucket: Option<super::BucketRef>,
@@ -84,7 +85,7 @@ impl Engine {
         self.advance(now);
         self.states_changed = true;
         let bucket = bucket.map(|bucket| bucket.0).filter(|&bucket| (bucket as usize) < self.buckets.len());
-        let id = self.enter(Work::Ready { bucket, desired }, timeout);
+        let id = self.enter(Work::Ready { bucket, desired, staged: None }, timeout);
         self.watch(id);
         id
     }
