@@ -9,6 +9,8 @@ mod operations;
 mod peer;
 mod refusals;
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod rotation;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod secure;
 mod sockets;
 
