@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use settee::engine::{CollectionRef, DesiredState, Engine, OpKind, RetryStrategy};
 use settee::key::Key;
+use settee::map::Service;
 
 use crate::health::PingCommand;
 use crate::names::CollectionName;
@@ -37,8 +38,13 @@ pub(crate) enum Command {
     Operate(Request),
     /// Complete at the first map or a definite error.
     Bootstrap,
-    /// Complete when the cluster, or the bucket, is in a state.
-    WaitUntilReady { bucket: Option<Arc<str>>, desired: DesiredState, timeout: Duration },
+    /// Complete when the cluster, or the bucket, is in a state, and services answer if they are to be asked.
+    WaitUntilReady {
+        bucket: Option<Arc<str>>,
+        desired: DesiredState,
+        services: Option<Vec<Service>>,
+        timeout: Duration,
+    },
     /// Ask endpoints.
     Ping(Box<PingCommand>),
     /// Something that the engine answers at once.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use settee::engine::{
-    BucketRef, CollectionRef, OpKind, Operation, PingRequest, RejectReason, Rejected, Response,
+    BucketRef, CollectionRef, OpKind, Operation, PingRequest, ReadyRequest, RejectReason, Rejected, Response,
 };
 use settee::error::{ErrorKind, OpError};
 
@@ -25,9 +25,15 @@ impl<R: Runtime> Driver<R> {
                 let op = self.engine.bootstrap(now);
                 self.table.insert(op, slot);
             }
-            Message::Command(Command::WaitUntilReady { bucket, desired, timeout }, slot) => {
+            Message::Command(Command::WaitUntilReady { bucket, desired, services, timeout }, slot) => {
                 let bucket = bucket.map(|name| self.open_bucket(&name, now));
-                let op = self.engine.wait_until_ready(bucket, desired, timeout, now);
+                let op = match services {
+                    None => self.engine.wait_until_ready(bucket, desired, timeout, now),
+                    Some(services) => {
+                        let request = ReadyRequest { bucket, desired, services, timeout };
+                        self.engine.wait_until_ready_with(request, now)
+                    }
+                };
                 self.table.insert(op, slot);
             }
             Message::Command(Command::Ping(ping), slot) => {

@@ -1,6 +1,7 @@
 //! The client on tokio against the simulated cluster on loopback TCP.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
+mod health;
 mod hostile;
 mod lifecycle;
 mod load;
