@@ -174,11 +174,19 @@ impl Engine {
                 kind: ErrorKind::AuthenticationFailure,
                 text: "the manager refused the credentials (HTTP 401)".into(),
             },
-            (403, _) => Failure {
-                stage: Stage::Auth,
-                kind: ErrorKind::AuthenticationFailure,
-                text: "this user may not read the cluster map (HTTP 403)".into(),
+            // The right may still be granted, or the bucket created (`connecting.md` 4.5).
+            (403, Some(name)) => Failure {
+                stage: Stage::Bucket,
+                kind: ErrorKind::BucketNotFound,
+                text: format!("bucket {name:?} does not exist or this user may not use it (HTTP 403)"),
             },
+            (403, None) => {
+                info!("this user may not read the cluster's own map: it comes with the first bucket");
+                self.mapless = true;
+                self.states_changed = true;
+                self.end_hunt(ScopeId::Cluster, index);
+                return;
+            }
             (404, Some(name)) => Failure {
                 stage: Stage::Bucket,
                 kind: ErrorKind::BucketNotFound,

@@ -15,7 +15,7 @@ use settee::error::{ErrorKind, OpError};
 use settee::expiry::Expiry;
 use settee::ids::Cas;
 use settee::options::Options;
-use settee_sim::{LinkId, Net, NetSettings, NodeId, Settings, World};
+use settee_sim::{LinkId, Listener, Net, NetSettings, NodeId, Reachability, Settings, World};
 
 pub(crate) type Outcome = Result<Response, OpError>;
 
@@ -48,6 +48,14 @@ pub(crate) fn net(nodes: usize) -> Net {
 /// The address of a node, counted from 0.
 pub(crate) fn node(index: usize) -> SocketAddr {
     Net::address_of(NodeId(index))
+}
+
+/// Lets every port of a node do the same: the data service's and the manager's, which is asked where that cannot be
+/// reached (BOOT-17).
+pub(crate) fn set_node(net: &mut Net, index: usize, reachability: Reachability) {
+    for listener in [Listener::KV, Listener::MGMT, Listener::KV_TLS, Listener::MGMT_TLS] {
+        net.set_reachability(Net::listener_of(NodeId(index), listener), reachability);
+    }
 }
 
 pub(crate) fn config_as(text: &str, user: &str, password: &str) -> EngineConfig {
