@@ -678,3 +678,61 @@ fn tls_2_a_profile_of_another_policy_or_without_tls_is_refused() {
     let error = open.engine().set_tls(profile, Replace::WhenTheyEnd, now).expect_err("no TLS");
     assert!(error.to_string().contains("couchbases://"), "{error}");
 }
+
+/// Replacements in the midst of cuts, lost nodes, moved vbuckets and refused handshakes: every operation ends, and there
+/// is one connection to each node when all is quiet again.
+#[test]
+fn auth_13_replacements_survive_whatever_else_happens() {
+    for seed in 0..8_u64 {
+        let mut net = net(3);
+        let config = secure(&mut net, SECURE, password("Administrator", "password"));
+        let mut client = Client::seeded(net, config, [seed as u8; 32]);
+        client.online();
+        let ca = client.cluster().ca_pem();
+        let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+        let mut next = |below: u64| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random % below
+        };
+        let mut ops = Vec::new();
+        for _ in 0..30 {
+            let node = next(3) as usize;
+            let now = client.now();
+            match next(8) {
+                0 => client.world.net.cut_all(tls_of(node)),
+                1 => client.cluster().close_node(NodeId(node)),
+                2 => {
+                    let to = NodeId(next(3) as usize);
+                    client.cluster().set_active("default", node as u16 * 7, to);
+                }
+                3 => {
+                    let refusal = Rule::new(Opcode::HELLO, Action::Close).times(1);
+                    client.cluster().add_rule(NodeId(node), refusal);
+                }
+                4 => {
+                    client.cluster().bump_revision("default");
+                }
+                5 => {
+                    let profile = rebuilt(&mut client, &[&ca], None);
+                    client.engine().set_tls(profile, Replace::OneByOne, now).expect("it fits");
+                }
+                _ => client.engine().replace_connections(now),
+            }
+            let time = ms(1 + next(12));
+            ops.extend(work(&mut client, time));
+        }
+        client.run_for(secs(30));
+        for op in ops {
+            let outcome = client.end(op);
+            assert!(outcome.is_ok() || error(&outcome).may_have_happened(), "seed {seed}: {outcome:?}");
+        }
+        assert!(!client.engine().is_replacing(), "seed {seed}");
+        for node in 0..3 {
+            assert_eq!(client.open_links(tls_of(node)).len(), 1, "seed {seed}");
+        }
+        let more = work(&mut client, ms(10));
+        all_well(&mut client, more);
+    }
+}
