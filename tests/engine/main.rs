@@ -17,4 +17,6 @@ mod maps;
 mod oddities;
 mod recovery;
 mod reviewed;
+#[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
+mod rotation;
 mod script;
