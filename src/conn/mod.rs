@@ -71,6 +71,8 @@ struct State<T> {
     /// Newer credentials that the server has not judged yet, and when the last of them were sent.
     renewals: usize,
     renewed_at: Option<Instant>,
+    /// Keep-alives without an answer.
+    probes: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,6 +226,7 @@ impl<T: Copy> Connection<T> {
                 heard: false,
                 renewals: 0,
                 renewed_at: None,
+                probes: 0,
             },
             keep_alive,
             last_received: now,
@@ -345,10 +348,17 @@ impl<T: Copy> Connection<T> {
         if self.state.phase == Phase::Ready && is_due {
             let noop = Encode::request(Opcode::NOOP, Opaque(0));
             // Without room for it the requests under way do as well: the peer owes an answer to each.
-            let _ = self.write(Tag::Probe, noop, &Bytes::new());
+            if self.write(Tag::Probe, noop, &Bytes::new()).is_ok() {
+                self.state.probes += 1;
+            }
             self.probe_sent = Some(now);
             self.state.heard = false;
         }
+    }
+
+    /// Whether the answer to a keep-alive is still to come.
+    pub fn awaits_probe(&self) -> bool {
+        self.state.probes > 0
     }
 
     /// When [`Connection::handle_timeout`] is due.
@@ -588,6 +598,7 @@ impl<T: Copy> State<T> {
             }
             Taken::Live(Tag::Step(step)) => self.on_step(step, &frame),
             Taken::Live(Tag::Probe) => {
+                self.probes = self.probes.saturating_sub(1);
                 if header.status() == Status::AUTH_STALE {
                     self.events.push_back(ConnEvent::Stale);
                 }

@@ -3,6 +3,7 @@
 use super::link::{App, Failure, Phase, Role};
 use super::scope::ScopeId;
 use super::secure::Secure;
+use super::thaw::Suspicion;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -31,6 +32,7 @@ impl Engine {
         link.local = None;
         link.notes.ident = None;
         link.notes.active = None;
+        link.notes.suspicion = Suspicion::None;
         let endpoint = link.endpoint.clone();
         // A zone identifier belongs to the address that the resolver returns, so such a literal is looked up.
         if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
@@ -188,6 +190,7 @@ impl Engine {
         let scope = bucket.map_or(ScopeId::Cluster, ScopeId::Bucket);
         let fetch_config =
             !self.is_over_http(scope) && (map.is_none() || !is_member || known_config.is_some());
+        let takes_version = self.link(index).is_some_and(|link| link.takes_version);
         let options = &self.config.options;
         Settings {
             hello_key: self.config.hello_key(&self.instance_id, &connection_id),
@@ -201,6 +204,7 @@ impl Engine {
             bucket: bucket.map(|bucket| self.buckets[bucket as usize].name.clone()),
             fetch_config,
             known_config,
+            takes_version,
             pipelined: self.config.pipelined,
             window: self.config.window,
             keep_alive: Some(options.kv_keep_alive_interval).filter(|interval| !interval.is_zero()),

@@ -197,11 +197,13 @@ impl Engine {
                 }
             }
             Role::Errand => {
-                let errand =
-                    self.link(index).and_then(|link| Some((link.errand.clone()?, link.endpoint.clone())));
-                self.remove_link(index);
-                if let Some((Errand { want: Want::Answer(number), .. }, endpoint)) = errand {
-                    self.on_web_answer(number, &endpoint, Err(failure));
+                let errand = self.link(index).and_then(|link| link.errand.clone());
+                if let Some(Errand { want: Want::Answer(number), .. }) = errand {
+                    self.note_errand(number, index);
+                    self.remove_link(index);
+                    self.on_web_answer(number, &Err(failure));
+                } else {
+                    self.remove_link(index);
                 }
             }
         }
@@ -237,6 +239,7 @@ impl Engine {
             }
             Tag::Config(scope) => self.on_config_answer(index, scope, &answer),
             Tag::Collection(collection) => self.on_collection_answer(index, collection, &answer),
+            Tag::Ping(number) => self.on_pong(number, answer.status),
         }
     }
 

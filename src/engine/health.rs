@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::link::Failure;
+use super::thaw::Suspicion;
 use super::{BootstrapReport, Counters, Stage, WakeReason, json};
 use crate::dns::Outcome;
 use crate::error::ErrorKind;
@@ -290,6 +291,10 @@ pub(super) struct Notes {
     pub(super) chain: Vec<Vec<u8>>,
     /// When bytes passed last.
     pub(super) active: Option<Instant>,
+    /// Whether the connection can be relied on.
+    pub(super) suspicion: Suspicion,
+    /// Questions of pings wait to be written.
+    pub(super) unwritten_pings: bool,
 }
 
 /// An endpoint's failure as the engine keeps it.

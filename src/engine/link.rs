@@ -17,11 +17,12 @@ use super::queue::OpQueue;
 use super::scope::ScopeId;
 use super::sealed::tls_failure;
 use super::secure::Secure;
+use super::thaw::Suspicion;
 use super::{ConnId, Engine, Input, LookupId, Output, Stage, Tag};
 use crate::conn::{ConnEvent, Connection};
 use crate::error::ErrorKind;
 use crate::map::Endpoint;
-use crate::wire::{ErrorMap, Status};
+use crate::wire::{ErrorMap, Feature, Status};
 
 /// The first pause between dials of one address; the first redial needs none (BOOT-25).
 const FIRST_PAUSE: Duration = Duration::from_millis(32);
@@ -59,6 +60,8 @@ pub(super) struct Link {
     pub(super) error_map: Option<Arc<ErrorMap>>,
     /// When the map is asked for again on a node that had none yet, and the pause after that.
     pub(super) config_retry: Option<(Instant, Duration)>,
+    /// Its node has acknowledged, on the last connection, that it takes the version of a known map.
+    pub(super) takes_version: bool,
     pub(super) bucket_refused: Option<(Status, Option<String>)>,
     pub(super) last_failure: Option<Failure>,
     pub(super) draining: Option<Instant>,
@@ -260,7 +263,12 @@ impl Link {
             Phase::Dialing { rest, next_at, .. } if !rest.is_empty() => Some(self.deadline.min(*next_at)),
             Phase::Dialing { .. } => Some(self.deadline),
             Phase::Live { app: App::Kv(connection), .. } if connection.is_ready() => {
-                earliest(connection.poll_timeout(), self.config_retry.map(|(at, _)| at))
+                let patience = match self.notes.suspicion {
+                    Suspicion::Probed(until) if connection.awaits_probe() => Some(until),
+                    _ => None,
+                };
+                let due = earliest(connection.poll_timeout(), patience);
+                earliest(due, self.config_retry.map(|(at, _)| at))
             }
             Phase::Live { .. } => Some(self.deadline),
             Phase::Asleep => None,
@@ -349,6 +357,7 @@ impl Engine {
             transmit_announced: false,
             error_map: None,
             config_retry: None,
+            takes_version: false,
             bucket_refused: None,
             last_failure: None,
             draining: None,
@@ -427,6 +436,11 @@ impl Engine {
         let plain = tls.as_mut().map_or(len, |tls| tls.written(len));
         app.written(plain);
         link.transmit_announced = false;
+        if link.notes.unwritten_pings && !app.has_output() {
+            link.notes.unwritten_pings = false;
+            let serial = link.serial;
+            self.on_pings_written(index, serial);
+        }
         self.flush(index);
         self.close_if_drained(index);
     }
@@ -505,6 +519,9 @@ impl Engine {
         let error_map = error_map.and_then(|body| self.shared_error_map(&body));
         let Some(link) = self.link_mut(index) else { return };
         let mechanism = link.connection().and_then(Connection::mechanism);
+        link.takes_version = link
+            .connection()
+            .is_some_and(|it| it.features().contains(Feature::GET_CLUSTER_CONFIG_KNOWN_VERSION));
         link.error_map = error_map;
         link.last_failure = None;
         let (wants_bucket, role) = (link.bucket, link.role);
@@ -588,6 +605,10 @@ impl Engine {
             self.remove_link(index);
             return;
         }
+        if self.give_up_suspect(index) {
+            return;
+        }
+        let Some(link) = self.link_mut(index) else { return };
         let (deadline, retry) = (link.deadline, link.config_retry);
         match &mut link.phase {
             Phase::Waiting { until } if *until <= now => self.dial(index),

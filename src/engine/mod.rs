@@ -33,6 +33,7 @@ mod op;
 mod ops;
 mod outcome;
 mod ping;
+mod probes;
 mod queue;
 mod ready;
 mod report;
@@ -47,6 +48,7 @@ mod srv;
 mod table;
 #[cfg(test)]
 mod tests;
+mod thaw;
 mod timers;
 mod tracker;
 mod web;
@@ -103,6 +105,8 @@ enum Tag {
     Config(ScopeId),
     /// A look-up of a collection's id.
     Collection(u32),
+    /// A question of a ping, by number.
+    Ping(u32),
 }
 
 /// Counts of what passed by, for tests and reports.
@@ -172,6 +176,8 @@ pub struct Engine {
     /// Links that failed before they were dialled, to be dealt with in turn and not in each other's midst.
     failing: Vec<(u32, u32, Failure)>,
     was_full: bool,
+    /// The operation on its way is one that was just submitted.
+    fresh: bool,
 
     links: Vec<Option<Box<Link>>>,
     free_links: Vec<u32>,
@@ -197,6 +203,9 @@ pub struct Engine {
     network: Option<String>,
     /// Why that one.
     network_reason: Option<NetworkReason>,
+    /// Questions of pings and of waits for readiness.
+    rounds: Vec<probes::Round>,
+    probe_serial: u32,
     /// How endpoints failed whose links are gone, the latest last.
     past: VecDeque<health::PastFailure>,
     started: bool,
@@ -241,6 +250,7 @@ impl Engine {
             requeue: Vec::new(),
             failing: Vec::new(),
             was_full: false,
+            fresh: false,
             links: Vec::new(),
             free_links: Vec::new(),
             link_serial: 0,
@@ -259,6 +269,8 @@ impl Engine {
             network: None,
             network_reason: None,
             past: VecDeque::new(),
+            rounds: Vec::new(),
+            probe_serial: 0,
             started: false,
             credentials: 0,
             replacement: None,
@@ -367,7 +379,7 @@ impl Engine {
     pub fn poll_output(&mut self) -> Output {
         loop {
             if let Some(output) = self.outputs.pop_front() {
-                if let Output::Event(Event::Completed { op, .. }) = &output {
+                if let Output::Event(Event::Completed { op, .. } | Event::Pinged { op, .. }) = &output {
                     self.ops.release(*op);
                 }
                 return output;
@@ -379,7 +391,7 @@ impl Engine {
             if self.outputs.is_empty() {
                 let (next, _) = self.next_wake();
                 // What became due meanwhile is done before anybody waits.
-                if self.failing.is_empty() && next.is_none_or(|at| at > self.now) {
+                if self.failing.is_empty() && !self.states_changed && next.is_none_or(|at| at > self.now) {
                     return Output::Wait(next);
                 }
             }
@@ -436,7 +448,11 @@ impl Engine {
 
     /// Time only moves forward.
     fn advance(&mut self, now: Instant) {
+        let gap = now.saturating_duration_since(self.now);
         self.now = self.now.max(now);
+        if gap > Duration::from_secs(1) {
+            self.on_gap(gap);
+        }
     }
 
     /// An instant from now; one that cannot be expressed is as far as can be.
@@ -512,6 +528,7 @@ impl Engine {
             }
         }
         if std::mem::take(&mut self.states_changed) {
+            self.run_rounds();
             self.check_watchers();
         }
         self.run_closing();

@@ -140,9 +140,9 @@ impl Engine {
         let Some(link) = self.link(index) else { return };
         let Some(errand) = link.errand.clone() else { return };
         if let Want::Answer(number) = errand.want {
-            let endpoint = link.endpoint.clone();
+            self.note_errand(number, index);
             self.remove_link(index);
-            self.on_web_answer(number, &endpoint, Ok(WebAnswer { status, body }));
+            self.on_web_answer(number, &Ok(WebAnswer { status, body }));
             return;
         }
         let name = link.bucket.map(|bucket| self.buckets[bucket as usize].name.clone());
@@ -266,14 +266,11 @@ impl Engine {
         }
     }
 
-    /// The answer to an errand.
-    pub(super) fn on_web_answer(
-        &mut self,
-        number: u64,
-        endpoint: &Endpoint,
-        answer: Result<WebAnswer, Failure>,
-    ) {
-        // Who asked is looked up by number.
-        let _ = (number, endpoint, answer);
+    /// The answer to an errand: whoever asked is found by its number.
+    pub(super) fn on_web_answer(&mut self, number: u64, answer: &Result<WebAnswer, Failure>) {
+        let Ok(number) = u32::try_from(number) else { return };
+        if !self.on_http_pong(number, answer) {
+            self.on_nodes_answer(number, answer);
+        }
     }
 }

@@ -10,8 +10,9 @@ mod contract;
 #[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
 mod credentials;
 mod endings;
+mod health;
 mod hostile;
-#[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
+#[cfg(feature = "tracing")]
 mod logs;
 mod maps;
 mod oddities;
@@ -19,4 +20,8 @@ mod recovery;
 mod reviewed;
 #[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
 mod rotation;
+#[cfg(feature = "tls")]
+mod round_trips;
 mod script;
+mod sources;
+mod srv;
