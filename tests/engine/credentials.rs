@@ -6,7 +6,7 @@ use settee::auth::{Authenticator, BearerAuthenticator, CertificateAuthenticator}
 use settee::error::ErrorKind;
 use settee::tls::Identity;
 use settee::wire::Opcode;
-use settee_sim::{Action, ClientCertificates, Listener, Mechanism, Net, NodeId, Posture};
+use settee_sim::{ClientCertificates, Listener, Mechanism, Net, NodeId, Posture};
 use tracing::Level;
 
 use super::common::*;
