@@ -35,6 +35,9 @@ const ALL: [Offered; 7] = [
     Offered::Eventing,
 ];
 
+/// Nothing but the data service: bootstrap does not go around it.
+const KV_ONLY: &str = "couchbase://10.0.0.1?bootstrap_on=cccp";
+
 fn at(index: usize, service: Offered) -> std::net::SocketAddr {
     Net::listener_of(NodeId(index), Listener::plain(service))
 }
@@ -84,7 +87,7 @@ fn paths(client: &mut Client, part: &str) -> usize {
 fn health_is_there_at_once_while_the_cluster_is_down() {
     let mut net = net(1);
     net.set_reachability(node(0), Reachability::Refuse);
-    let mut client = Client::new(net, "couchbase://10.0.0.1");
+    let mut client = Client::new(net, KV_ONLY);
     let now = client.now();
     let before = client.engine().health(now);
     assert_eq!((before.state, before.connections.len()), (ClusterState::Offline, 0));
@@ -114,7 +117,7 @@ fn health_shows_every_connection_with_what_was_agreed() {
     let health = client.engine().health(now);
     assert_eq!(health.state, ClusterState::Online);
     let network = health.network.as_ref().expect("chosen");
-    assert_eq!((&*network.name, &*network.reason.to_string()), ("default", "exact match in default"));
+    assert_eq!((&*network.name, &*network.reason.to_string()), ("default", "no match; no usable external"));
     let [bucket] = &health.buckets[..] else { panic!("{health:?}") };
     assert_eq!(
         (&*bucket.name, bucket.kind, bucket.ready, bucket.total),
@@ -135,7 +138,7 @@ fn health_shows_every_connection_with_what_was_agreed() {
     let json: Value = serde_json::to_value(&health).expect("JSON");
     assert_eq!(json["state"], "online");
     assert_eq!(json["connections"][0]["state"], "connected");
-    assert_eq!(json["network"]["reason"], "exact match in default");
+    assert_eq!(json["network"]["reason"], "no match; no usable external");
 }
 
 #[test]
@@ -207,10 +210,10 @@ fn diagnostics_is_the_json_of_rfc_0061_version_2() {
     assert!(json.get("config_rev").is_none());
     let kv = json["services"]["kv"].as_array().expect("a list");
     assert_eq!(kv.len(), 2, "{json}");
-    let up = kv.iter().find(|it| it["remote"] == "10.0.0.1:11210").expect("the first node");
+    let up = kv.iter().find(|it| it["remote"] == "node1.sim:11210").expect("the first node");
     assert_eq!((&up["state"], &up["namespace"]), (&"connected".into(), &"default".into()));
     assert!(up["last_activity_us"].is_u64() && up["id"].is_string() && up.get("details").is_none());
-    let down = kv.iter().find(|it| it["remote"] == "10.0.0.2:11210").expect("the second node");
+    let down = kv.iter().find(|it| it["remote"] == "node2.sim:11210").expect("the second node");
     assert!(down["state"] == "disconnected" || down["state"] == "connecting", "{down}");
     assert!(down["details"].as_str().is_some_and(|text| text.contains("refused")), "{down}");
     let names: Vec<&String> = up.as_object().expect("an object").keys().collect();
@@ -284,7 +287,7 @@ fn ping_asks_eventing_only_by_name_and_on_the_clusters_own_connection_without_a_
 fn ping_waits_for_the_topology_and_never_fails_for_time_outs() {
     let mut net = net(1);
     net.set_reachability(node(0), Reachability::BlackHole);
-    let mut client = Client::new(net, "couchbase://10.0.0.1");
+    let mut client = Client::new(net, KV_ONLY);
     let begin = client.now();
     let request = PingRequest {
         services: vec![Service::Kv, Service::Query],
@@ -324,7 +327,7 @@ fn ping_tells_a_silent_endpoint_from_one_that_refuses_and_one_that_answers_an_er
     let report = pinged(&mut client, request);
     assert_eq!(client.now() - begin, secs(4), "the silent one is waited for");
     let state = |service: Service, index: usize| {
-        let remote = format!("10.0.0.{}:", index + 1);
+        let remote = format!("node{}.sim:", index + 1);
         let found = report.services[&service].iter().find(|it| it.remote.starts_with(&remote));
         let found = found.expect("the node is asked");
         (found.state, found.details.clone().unwrap_or_default())
@@ -517,7 +520,7 @@ fn boot_29_the_error_names_stage_and_endpoint() {
     let outcome = end_of_ready(&mut client, DesiredState::Online, &[Service::Analytics], secs(3));
     assert_eq!(kind(&outcome), ErrorKind::UnambiguousTimeout);
     let text = error(&outcome).to_string();
-    assert!(text.contains("services") && text.contains("analytics 10.0.0.2:8095"), "{text}");
+    assert!(text.contains("services") && text.contains("analytics node2.sim:8095"), "{text}");
     assert!(text.contains("refused"), "{text}");
     client.cluster().fail_http(NodeId(0), Some(500));
     client.cluster().fail_http(NodeId(1), Some(500));
@@ -530,7 +533,7 @@ fn boot_29_the_error_names_stage_and_endpoint() {
 fn boot_29_the_error_has_the_attempts_to_connect() {
     let mut net = net(1);
     net.set_reachability(node(0), Reachability::Refuse);
-    let mut client = Client::new(net, "couchbase://10.0.0.1");
+    let mut client = Client::new(net, KV_ONLY);
     let outcome = end_of_ready(&mut client, DesiredState::Degraded, &[], secs(2));
     assert_eq!(kind(&outcome), ErrorKind::UnambiguousTimeout);
     let bootstrap = error(&outcome).context().bootstrap.as_ref().expect("the attempts");
@@ -576,7 +579,10 @@ fn boot_30_more_than_max_queue_size_for_a_node_that_is_down_end_at_once() {
         let outcome = client.outcome(*op).cloned().expect("it ends at once");
         assert_eq!(kind(&outcome), ErrorKind::RequestCanceled);
         let text = error(&outcome).to_string();
-        assert!(text.contains("10 operations (max_queue_size)") && text.contains("10.0.0.2:11210"), "{text}");
+        assert!(
+            text.contains("10 operations (max_queue_size)") && text.contains("node2.sim:11210"),
+            "{text}"
+        );
         assert!(!error(&outcome).may_have_happened());
     }
     // The other node is no worse for it, and those that wait are served when theirs is back.
@@ -719,12 +725,13 @@ fn life_6_h22_a_connection_that_died_meanwhile_costs_no_operation() {
 
 #[test]
 fn life_6_the_map_is_refreshed_after_a_jump_of_the_clock() {
-    let mut client = Client::connected(2);
+    let mut client = Client::connect(net(2), "couchbase://10.0.0.1?config_poll_interval=0");
     client.run_for(secs(6));
     let fetches = client.cluster().requests_everywhere(Opcode::GET_CLUSTER_CONFIG);
-    let until = client.now() + secs(3600);
     client.cluster().bump_revision("default");
-    while client.world.net.step(Some(until)).is_some() {}
+    stand_still(&mut client, secs(3600));
+    let now = client.now();
+    client.engine().handle_timeout(now);
     let rev = client.cluster().revision();
     let bucket = client.bucket();
     client.run_for(ms(50));
@@ -740,6 +747,7 @@ fn life_6_timers_expire_once_after_a_jump_of_the_clock() {
     client.world.settle();
     stand_still(&mut client, secs(3600));
     let begin = client.now();
+    client.engine().handle_timeout(begin);
     assert_eq!(kind(&client.end(op)), ErrorKind::UnambiguousTimeout);
     assert_eq!(client.now(), begin);
     let dials = client.dials(node(0));
