@@ -1,11 +1,12 @@
 //! What to tell whoever waits for a cluster that does not come (BOOT-16, CS-29, TLS-11).
 
 use super::hunt::REPORT_MAX;
-use super::link::{Failure, Link, Role};
+use super::link::{App, Failure, Link, Phase, Role};
 use super::report::{AttemptReport, BootstrapReport};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
 use crate::error::ErrorKind;
+use crate::map::canonical_host_eq;
 
 impl Engine {
     /// What became of the attempts to get a scope's map; `None` when it is there (BOOT-16).
@@ -54,18 +55,26 @@ impl Engine {
         .unwrap_or(ErrorKind::UnambiguousTimeout);
         let omitted = attempts.len().saturating_sub(REPORT_MAX);
         attempts.truncate(REPORT_MAX);
-        let hints = self.hints(kind, &attempts);
+        let reached = |over_http: bool| {
+            let mut last =
+                hunt.targets.iter().filter(|it| it.over_http == over_http).filter_map(|it| it.last.as_ref());
+            last.any(|attempt| attempt.stage > Stage::Tcp)
+        };
+        let only_managers = reached(true)
+            && !reached(false)
+            && hunt.targets.iter().any(|target| !target.over_http && target.last.is_some());
+        let hints = self.hints(kind, &attempts, only_managers);
         let elapsed = now.saturating_duration_since(hunt.started);
         Some(BootstrapReport { kind, elapsed, attempts, omitted, srv: self.srv.describe(), hints })
     }
 
-    /// What to do about it.
-    fn hints(&self, kind: ErrorKind, attempts: &[AttemptReport]) -> Vec<String> {
+    /// What to do about it. `only_managers`: they answer, and no data node can be reached.
+    fn hints(&self, kind: ErrorKind, attempts: &[AttemptReport], only_managers: bool) -> Vec<String> {
         let mut hints: Vec<String> = Vec::new();
         let all = |test: &dyn Fn(&AttemptReport) -> bool| !attempts.is_empty() && attempts.iter().all(test);
         // H10: connected, and then nothing.
         let silent = all(&|attempt| attempt.stage > Stage::Tcp && attempt.error.is_none());
-        let unreachable = all(&|attempt| attempt.stage == Stage::Tcp);
+        let unreachable = all(&|attempt| attempt.stage <= Stage::Tcp);
         if self.config.capella && !self.config.tls() {
             hints.push(
                 "this is a Capella host, which takes connections with TLS only: use couchbases://".into(),
@@ -79,6 +88,7 @@ impl Engine {
             _ if all(&|attempt| attempt.stage == Stage::Resolve) => {
                 "check the host names, and the name server of this machine"
             }
+            _ if only_managers => "",
             _ if unreachable && self.config.capella => {
                 "add the address of this machine to the cluster's allowed IP addresses, and check that the cluster is on"
             }
@@ -91,13 +101,26 @@ impl Engine {
         if !hint.is_empty() {
             hints.push(hint.to_owned());
         }
+        if only_managers {
+            hints.push(
+                "a manager answers and no data node can be reached: check that the data service runs there and that no firewall blocks its port"
+                    .into(),
+            );
+        }
         hints
     }
 
-    /// What may be behind a node of the map that cannot be reached: its address may be for others (5.1).
+    /// What may be behind a node of the map that cannot be reached: its port may be blocked, or its address be for
+    /// others (5.1).
     pub(super) fn address_advice(&self, link: &Link, failure: &Failure) -> Option<String> {
         if failure.stage > Stage::Tcp || link.role != Role::Member {
             return None;
+        }
+        if self.manager_answers(link) {
+            return Some(
+                "the manager on that host answers: check that the data service runs there and that no firewall blocks its port"
+                    .to_owned(),
+            );
         }
         let network = self.network.as_deref()?;
         let map = self.cluster.map.as_ref()?;
@@ -114,5 +137,16 @@ impl Engine {
             None => "check that this is the network that this machine is in".to_owned(),
         };
         Some(format!("the address is the cluster map's, for the network {network:?}; {advice}"))
+    }
+
+    /// Whether an answer has come over HTTP from the host of a link.
+    fn manager_answers(&self, link: &Link) -> bool {
+        let ip = link.address.map(|address| address.ip());
+        self.link_indexes().into_iter().filter_map(|index| self.link(index)).any(|other| {
+            let same_host = canonical_host_eq(&other.endpoint.host, &link.endpoint.host)
+                || ip.is_some() && other.address.map(|address| address.ip()) == ip;
+            same_host
+                && matches!(&other.phase, Phase::Live { app: App::Http(fetch), .. } if fetch.is_answered())
+        })
     }
 }

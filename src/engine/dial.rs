@@ -137,7 +137,10 @@ impl Engine {
             }
         }
         debug!(%conn, "connected");
-        let now = self.now;
+        let (now, credentials) = (self.now, self.credentials);
+        if let Some(link) = self.link_mut(index) {
+            link.credentials = credentials;
+        }
         self.tell_tls_the_time();
         let host = self.link(index).map(|link| link.endpoint.host.clone()).unwrap_or_default();
         let tls = match self.tls.as_ref().map(|profile| Secure::new(profile, &host)).transpose() {

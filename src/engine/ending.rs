@@ -233,6 +233,10 @@ impl Engine {
     pub(super) fn on_answer(&mut self, index: u32, answer: Answer<Tag>) {
         match answer.tag {
             Tag::Op(slot) => self.on_op_answer(index, slot, answer),
+            tag if answer.status == Status::AUTH_STALE => {
+                self.close_stale(index);
+                self.settle_lost(index, tag, true);
+            }
             Tag::Config(scope) => self.on_config_answer(index, scope, &answer),
             Tag::Collection(collection) => self.on_collection_answer(index, collection, &answer),
             Tag::Ping(number) => self.on_pong(number, answer.status),

@@ -45,7 +45,7 @@ pub(super) struct Hunt {
 pub(super) struct Target {
     pub(super) endpoint: Endpoint,
     /// Whether the map is asked for over HTTP.
-    over_http: bool,
+    pub(super) over_http: bool,
     pub(super) last: Option<AttemptReport>,
     round: Round,
 }
@@ -187,12 +187,14 @@ impl Engine {
     pub(super) fn hunt_tick(&mut self, scope: ScopeId) {
         loop {
             let now = self.now;
-            let counting = match &self.scope(scope).hunt {
+            let counting: Vec<u32> = match &self.scope(scope).hunt {
                 Some(hunt) if !hunt.stopped => {
-                    hunt.running.iter().filter(|&&index| self.counts(index)).count()
+                    hunt.running.iter().copied().filter(|&index| self.counts(index)).collect()
                 }
                 _ => return,
             };
+            let on_data_nodes = self.on_data_nodes(&counting);
+            let counting = counting.len();
             let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
             if hunt.pausing {
                 if now < hunt.next_at {
@@ -215,7 +217,7 @@ impl Engine {
                 if !due || counting >= PARALLEL && !(over_http && mapless) {
                     return;
                 }
-                if over_http && !mapless && counting > 0 {
+                if over_http && !mapless && !on_data_nodes.is_empty() {
                     return;
                 }
                 if over_http && !mapless && !self.only_managers_left(scope) {
@@ -265,6 +267,12 @@ impl Engine {
         })
     }
 
+    /// Those of these attempts that are on data nodes: managers wait for them, and not for each other (BOOT-12, BOOT-17).
+    fn on_data_nodes(&self, attempts: &[u32]) -> Vec<u32> {
+        let speaks_kv = |index: &u32| self.link(*index).is_some_and(|link| link.errand.is_none());
+        attempts.iter().copied().filter(speaks_kv).collect()
+    }
+
     fn counts(&self, index: u32) -> bool {
         self.link(index)
             .is_some_and(|link| !is_dialling(link) || self.now.saturating_duration_since(link.started) < SLOW)
@@ -309,10 +317,12 @@ impl Engine {
         let next = hunt.targets.get(hunt.next)?;
         let counting: Vec<u32> = hunt.running.iter().copied().filter(|&index| self.counts(index)).collect();
         let mapless = hunt.targets.iter().any(|target| target.round.mapless);
-        if next.over_http && !mapless && !counting.is_empty() {
+        let on_data_nodes = self.on_data_nodes(&counting);
+        if next.over_http && !mapless && !on_data_nodes.is_empty() {
             // Its turn comes when the last attempt on a data node has shown itself to be slow.
-            let all_dial = counting.iter().all(|&index| self.link(index).is_some_and(is_dialling));
-            let slow = counting.iter().filter_map(|&index| self.link(index)?.started.checked_add(SLOW)).max();
+            let all_dial = on_data_nodes.iter().all(|&index| self.link(index).is_some_and(is_dialling));
+            let slow =
+                on_data_nodes.iter().filter_map(|&index| self.link(index)?.started.checked_add(SLOW)).max();
             return slow
                 .filter(|_| all_dial && self.only_managers_left(scope))
                 .map(|at| at.max(hunt.next_at));
@@ -334,13 +344,16 @@ impl Engine {
         let now = self.now;
         let Some(link) = self.link(index) else { return };
         let (address, elapsed) = (link.address, now.saturating_duration_since(link.started));
+        // What earlier credentials were told does not count.
+        let up_to_date = link.credentials == self.credentials;
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         hunt.running.retain(|&other| other != index);
         let Some(target) = hunt.targets.get_mut(target) else { return };
         let round = &mut target.round;
-        round.refused |= failure.kind == ErrorKind::TlsFailure
-            || failure.stage == Stage::Auth
-                && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument);
+        round.refused |= up_to_date
+            && (failure.kind == ErrorKind::TlsFailure
+                || failure.stage == Stage::Auth
+                    && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument));
         round.refused_bucket |= failure.refuses_bucket();
         round.unreachable |= failure.stage <= Stage::Tcp;
         target.last = Some(AttemptReport {
@@ -354,9 +367,29 @@ impl Engine {
         self.states_changed = true;
     }
 
+    /// There are newer credentials: what earlier ones were refused is tried again (BOOT-14).
+    pub(super) fn resume_hunts(&mut self) {
+        for scope in self.scope_ids() {
+            if self.is_stopped(scope) {
+                self.drop_hunt(scope);
+                self.start_hunt(scope);
+            } else if let Some(hunt) = &mut self.scope_mut(scope).hunt {
+                for target in &mut hunt.targets {
+                    target.round.refused = false;
+                }
+            }
+        }
+    }
+
     /// The scope has its map, by `winner`: other attempts end. The cluster's connection stays as the idle one.
     pub(super) fn end_hunt(&mut self, scope: ScopeId, winner: u32) {
         let Some(hunt) = self.scope_mut(scope).hunt.take() else { return };
+        let by_manager = self.link(winner).is_some_and(|link| link.errand.is_some());
+        if by_manager && hunt.targets.iter().any(|target| !target.over_http && target.round.unreachable) {
+            info!(
+                "no data node was reached, the cluster map is a manager's: seeds that are data nodes are faster (BOOT-9)"
+            );
+        }
         for index in hunt.running {
             let speaks_kv = self.link(index).is_some_and(|link| link.errand.is_none());
             if index == winner && scope == ScopeId::Cluster && speaks_kv {

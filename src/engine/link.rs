@@ -35,6 +35,11 @@ const SERVED: Duration = Duration::from_secs(5);
 const BUCKET_PAUSE: Duration = Duration::from_millis(500);
 const BUCKET_PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// After newer credentials were refused on a connection in use, dials go on at this pace for so long (AUTH-11).
+const REFUSED_PAUSE: Duration = Duration::from_millis(10);
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
+const REFUSED_LIMIT: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) serial: u32,
@@ -58,6 +63,8 @@ pub(super) struct Link {
     pub(super) bucket_refused: Option<(Status, Option<String>)>,
     pub(super) last_failure: Option<Failure>,
     pub(super) draining: Option<Instant>,
+    /// Which credentials its connection has shown: a count of [`Engine::set_authenticator`] and [`Engine::set_tls`].
+    pub(super) credentials: u32,
     pub(super) notes: Notes,
 }
 
@@ -152,12 +159,20 @@ pub(super) struct Backoff {
     pause: Option<Duration>,
     down_since: Option<Instant>,
     ready_at: Option<Instant>,
+    /// A token was refused on a connection in use: since when dials follow the pace for that, and the next pause.
+    refused: Option<(Instant, Duration)>,
 }
 
 impl Backoff {
     /// The connection began to serve.
     pub(super) const fn ready(&mut self, now: Instant) {
         self.ready_at = Some(now);
+        self.refused = None;
+    }
+
+    /// Newer credentials were refused on a connection in use (AUTH-11).
+    pub(super) const fn credentials_refused(&mut self, now: Instant) {
+        self.refused = Some((now, REFUSED_PAUSE));
     }
 
     /// The pause before the dial after the next failure.
@@ -168,6 +183,12 @@ impl Backoff {
     /// How long to wait before the next dial, before jitter.
     pub(super) fn next(&mut self, longest: Duration, now: Instant) -> Duration {
         self.reset_if_served(now);
+        if let Some((since, pause)) = self.refused
+            && now.saturating_duration_since(since) < REFUSED_LIMIT
+        {
+            self.refused = Some((since, (pause * 2).min(REFUSED_PAUSE_MAX)));
+            return pause;
+        }
         let down_since = *self.down_since.get_or_insert(now);
         let ceiling =
             if now.saturating_duration_since(down_since) < LONG_DOWN { SHORT_PAUSE } else { longest };
@@ -337,6 +358,7 @@ impl Engine {
             bucket_refused: None,
             last_failure: None,
             draining: None,
+            credentials: 0,
             notes: Notes::default(),
         };
         match self.free_links.pop() {
@@ -438,6 +460,7 @@ impl Engine {
         {
             self.on_conn_event(index, event);
         }
+        self.show_newer_credentials(index);
         self.flush(index);
         self.close_if_drained(index);
         // A connection that serves moves its keep-alive with every read: its timer is set when it fires.
@@ -480,6 +503,8 @@ impl Engine {
                 let failure = Failure { stage: failure.stage, kind: failure.kind, text: failure.text };
                 self.fail_link(index, failure);
             }
+            ConnEvent::Renewed(judged) => self.on_renewed(index, judged),
+            ConnEvent::Stale => self.close_stale(index),
             ConnEvent::Broken { error, culprit } => self.on_broken(index, &error, culprit),
         }
     }
@@ -498,7 +523,9 @@ impl Engine {
             link.bucket_refused = None;
             link.backoff.ready(now);
         }
-        self.remembered = mechanism.or(self.remembered);
+        if link.credentials == self.credentials {
+            self.remembered = mechanism.or(self.remembered);
+        }
         self.states_changed = true;
         if let Some(bucket) = wants_bucket.filter(|_| !bound) {
             self.on_bucket_refused(index, bucket, role);

@@ -18,6 +18,7 @@ mod advice;
 mod codec;
 mod collections;
 mod config;
+mod credentials;
 mod diagnostics;
 mod dial;
 mod ending;
@@ -59,6 +60,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use config::{ConfigError, EngineConfig, Surroundings};
+pub use credentials::Replace;
 pub use diagnostics::{DiagnosticsReport, EndpointDiagnostics};
 pub use health::{
     BucketHealth, ClusterState, ConnectionHealth, ConnectionProtocol, ConnectionRole, ConnectionState,
@@ -76,6 +78,7 @@ pub use ready::ReadyRequest;
 pub use report::{AttemptReport, BootstrapReport, Stage};
 
 use collections::Collection;
+use credentials::Replacement;
 use link::{App, ConnTable, Failure, Link, Phase, earliest};
 use salting::Job;
 use scope::{Bucket, Scope, ScopeId};
@@ -207,6 +210,10 @@ pub struct Engine {
     past: VecDeque<health::PastFailure>,
     started: bool,
 
+    /// Counts the changes of credentials and certificates.
+    credentials: u32,
+    /// Connections that are replaced one after the other.
+    replacement: Option<Replacement>,
     remembered: Option<Mechanism>,
     salts: SaltCache,
     salting: Vec<Job>,
@@ -265,6 +272,8 @@ impl Engine {
             rounds: Vec::new(),
             probe_serial: 0,
             started: false,
+            credentials: 0,
+            replacement: None,
             remembered: None,
             salts: SaltCache::new(),
             salting: Vec::new(),
@@ -464,6 +473,7 @@ impl Engine {
         consider(self.link_timers.next(), WakeReason::Connection);
         consider(self.salting_due(), WakeReason::Computation);
         consider(self.srv_due(), WakeReason::Bootstrap);
+        consider(self.replacement_due(), WakeReason::Connection);
         for bucket in &self.buckets {
             consider(bucket.stream_at, WakeReason::Map);
         }
@@ -507,6 +517,7 @@ impl Engine {
             self.on_link_timer(index);
         }
         self.salt_slice();
+        self.tick_replacement();
         for bucket in 0..self.buckets.len() as u32 {
             self.tick_stream(bucket);
         }

@@ -19,7 +19,8 @@ use crate::conn::{Answer, SendError};
 use crate::error::{ErrorKind, OpContext, OpError};
 use crate::ids::{Opaque, VbucketId};
 use crate::wire::{
-    self, DurabilityLevel, Encode, ErrorBody, Feature, HEADER_LEN, Leb128, RequestFrameInfos, datatype,
+    self, DurabilityLevel, Encode, ErrorBody, Feature, HEADER_LEN, Leb128, RequestFrameInfos, Status,
+    datatype,
 };
 
 /// The longest logical key in the default collection, and in any other (`kv-protocol.md` 1.2).
@@ -480,6 +481,10 @@ impl Engine {
             Verdict::NoBucket => {
                 self.put_off(id, RetryReason::NodeNotAvailable);
                 self.close_link(index, ErrorKind::BucketNotFound, "the connection lost its bucket");
+            }
+            Verdict::Close(kind) if answer.status == Status::AUTH_STALE => {
+                self.fail(id, kind, Some(super::credentials::STALE.to_owned()));
+                self.close_stale(index);
             }
             Verdict::Close(kind) => {
                 self.fail(id, kind, None);

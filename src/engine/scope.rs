@@ -1,6 +1,7 @@
 //! Scopes: one for the cluster, one per bucket. Each has a map, and a tracker that keeps it fresh
 //! (`cluster-maps.md` 8.3, 9).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -223,6 +224,9 @@ impl Engine {
             return false;
         }
         self.cluster.forced = false;
+        if self.cluster.map.is_none() {
+            self.check_server_group(&map);
+        }
         let map = if map.kind == MapKind::Global { map } else { Arc::new(map.cluster_part()) };
         self.cluster.map = Some(Arc::clone(&map));
         self.cluster.serial = self.cluster.serial.wrapping_add(1);
@@ -232,6 +236,18 @@ impl Engine {
         self.outputs.push_back(Output::Event(Event::MapChanged(map)));
         self.end_hunt(ScopeId::Cluster, index);
         true
+    }
+
+    /// A server group that no node is in was probably misspelt (`connecting.md` 5.4).
+    fn check_server_group(&self, map: &ClusterMap) {
+        let Some(_wanted) = &self.config.options.server_group else { return };
+        let known: BTreeSet<&str> =
+            map.nodes.iter().filter_map(|node| node.server_group.as_deref()).collect();
+        if !known.contains(_wanted.as_str()) {
+            let known: Vec<&str> = known.into_iter().collect();
+            let _known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            warning!("server_group={_wanted:?} is no group of this cluster; its groups: {_known}");
+        }
     }
 
     /// Chosen once, by the first map (R-NET-1).
@@ -455,8 +471,10 @@ impl Engine {
         if let ScopeId::Bucket(bucket) = scope {
             self.buckets[bucket as usize].dark_since = None;
             if self.link(index).is_some_and(|link| link.role == Role::Member) {
-                // Its nodes are back: nobody needs the seeds any more.
+                // Its nodes are back: nobody needs the seeds any more, and versions count again.
                 self.end_hunt(scope, index);
+                self.buckets[bucket as usize].scope.forced = false;
+                self.cluster.forced = false;
             }
             self.resolve_waiting_collections(bucket);
             self.close_stream(bucket);

@@ -227,10 +227,13 @@ impl Engine {
     pub(super) fn tick_tracker(&mut self, scope: ScopeId) {
         let now = self.now;
         if self.is_over_http(scope) {
-            // A bucket's stream brings what is new; a lost one is opened again by its own timer.
+            // A bucket's stream brings what is new; a lost one is opened again by its own timer. The cluster's own map
+            // is asked for again.
             let tracker = &mut self.scope_mut(scope).tracker;
-            (tracker.wanted, tracker.next_poll) = (None, None);
-            if scope == ScopeId::Cluster {
+            tracker.wanted = None;
+            if scope != ScopeId::Cluster {
+                tracker.next_poll = None;
+            } else if tracker.next_poll.is_some_and(|at| at <= now) {
                 self.restart_poll(scope);
                 self.want_cluster_link();
             }

@@ -6,6 +6,7 @@ use super::fetch::{Errand, Fetch, FetchEvent, Want};
 use super::link::{App, Failure, Link, Phase, Role};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
+use crate::auth::Authenticator;
 use crate::error::ErrorKind;
 use crate::http::{self, Authorization, Exchange, HttpError, Method, Request};
 use crate::map::{Endpoint, MapKind, Service};
@@ -159,16 +160,33 @@ impl Engine {
                 }
                 return;
             }
+            // Not every service honours client certificates (AUTH-7).
+            (401 | 403, _) if matches!(self.config.authenticator, Authenticator::Certificate(_)) => Failure {
+                stage: Stage::Auth,
+                kind: ErrorKind::AuthenticationFailure,
+                text: format!(
+                    "CertificateAuthNotSupported: the manager does not accept the client certificate as a login \
+                     (HTTP {status}): leave the manager out by bootstrap_on=cccp, or log in with a password"
+                ),
+            },
             (401, _) => Failure {
                 stage: Stage::Auth,
                 kind: ErrorKind::AuthenticationFailure,
                 text: "the manager refused the credentials (HTTP 401)".into(),
             },
-            (403, _) => Failure {
-                stage: Stage::Auth,
-                kind: ErrorKind::AuthenticationFailure,
-                text: "this user may not read the cluster map (HTTP 403)".into(),
+            // The right may still be granted, or the bucket created (`connecting.md` 4.5).
+            (403, Some(name)) => Failure {
+                stage: Stage::Bucket,
+                kind: ErrorKind::BucketNotFound,
+                text: format!("bucket {name:?} does not exist or this user may not use it (HTTP 403)"),
             },
+            (403, None) => {
+                info!("this user may not read the cluster's own map: it comes with the first bucket");
+                self.mapless = true;
+                self.states_changed = true;
+                self.end_hunt(ScopeId::Cluster, index);
+                return;
+            }
             (404, Some(name)) => Failure {
                 stage: Stage::Bucket,
                 kind: ErrorKind::BucketNotFound,

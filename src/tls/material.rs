@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 /// Where trust anchors come from. Several add up; none at all means [`TrustSource::Default`] (section 3.2).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TrustSource {
     /// Platform, Capella and Mozilla, the last unless [`Policy::disable_mozilla`] is set.
@@ -32,6 +32,19 @@ impl TrustSource {
     /// Certificates from `text`, named `origin` in messages.
     pub fn pem(origin: impl Into<String>, text: impl Into<Vec<u8>>) -> Self {
         Self::Pem { origin: origin.into(), text: text.into() }
+    }
+}
+
+impl fmt::Debug for TrustSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("Default"),
+            Self::Capella => f.write_str("Capella"),
+            Self::Platform => f.write_str("Platform"),
+            Self::Mozilla => f.write_str("Mozilla"),
+            // Somebody may hand in the wrong text, a key for instance (AUTH-9).
+            Self::Pem { origin, text } => write!(f, "Pem({origin}, {} bytes)", text.len()),
+        }
     }
 }
 

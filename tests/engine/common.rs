@@ -8,14 +8,15 @@ use bytes::Bytes;
 use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::connstr;
 use settee::engine::{
-    BucketRef, CollectionRef, Concat, DesiredState, Durability, Engine, EngineConfig, Event, OpId, OpKind,
-    Operation, Orphan, PingReport, Response, Store, StoreMode,
+    BucketRef, CollectionRef, Concat, ConfigError, DesiredState, Durability, Engine, EngineConfig, Event,
+    OpId, OpKind, Operation, Orphan, PingReport, Response, Store, StoreMode, Surroundings,
 };
 use settee::error::{ErrorKind, OpError};
 use settee::expiry::Expiry;
 use settee::ids::Cas;
 use settee::options::Options;
-use settee_sim::{LinkId, Net, NetSettings, NodeId, Settings, World};
+use settee::tls::PlatformStore;
+use settee_sim::{LinkId, Listener, Net, NetSettings, NodeId, Reachability, Settings, World};
 
 pub(crate) type Outcome = Result<Response, OpError>;
 
@@ -48,6 +49,14 @@ pub(crate) fn net(nodes: usize) -> Net {
 /// The address of a node, counted from 0.
 pub(crate) fn node(index: usize) -> SocketAddr {
     Net::address_of(NodeId(index))
+}
+
+/// Lets every port of a node do the same: the data service's and the manager's, which is asked where that cannot be
+/// reached (BOOT-17).
+pub(crate) fn set_node(net: &mut Net, index: usize, reachability: Reachability) {
+    for listener in [Listener::KV, Listener::MGMT, Listener::KV_TLS, Listener::MGMT_TLS] {
+        net.set_reachability(Net::listener_of(NodeId(index), listener), reachability);
+    }
 }
 
 pub(crate) fn config_as(text: &str, user: &str, password: &str) -> EngineConfig {
@@ -134,6 +143,13 @@ impl Client {
     /// Connected to every node.
     pub(crate) fn connect(net: Net, text: &str) -> Self {
         let mut client = Self::new(net, text);
+        client.online();
+        client
+    }
+
+    /// The same with a configuration.
+    pub(crate) fn connect_as(net: Net, config: EngineConfig) -> Self {
+        let mut client = Self::with(net, config);
         client.online();
         client
     }
@@ -343,4 +359,37 @@ pub(crate) fn error(outcome: &Outcome) -> &OpError {
         Err(error) => error,
         Ok(response) => panic!("it did not fail: {response:?}"),
     }
+}
+
+/// A configuration with the files that its settings name and nothing else of the world.
+#[expect(clippy::unwrap_in_result, reason = "what is tested is the configuration's own result")]
+pub(crate) fn config_with(
+    net: &mut Net,
+    text: &str,
+    authenticator: Authenticator,
+    files: &[(&str, &str)],
+) -> Result<EngineConfig, ConfigError> {
+    let surroundings = Surroundings {
+        files: &mut |path| {
+            let found = files.iter().find(|(name, _)| *name == path);
+            found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| "no such file".to_owned())
+        },
+        platform: &mut PlatformStore::default,
+        trust: Vec::new(),
+        resolver: None,
+        unix_time: net.cluster().unix(),
+    };
+    let parsed = connstr::parse(text).expect("a valid connection string");
+    EngineConfig::with(&parsed, Options::default(), authenticator, surroundings)
+}
+
+/// A configuration for TLS that trusts the cluster's authority.
+pub(crate) fn secure(net: &mut Net, text: &str, authenticator: Authenticator) -> EngineConfig {
+    let ca = net.cluster().ca_pem();
+    let text = format!("{text}{}trust_certificate=ca.pem", if text.contains('?') { '&' } else { '?' });
+    config_with(net, &text, authenticator, &[("ca.pem", &ca)]).expect("valid settings")
+}
+
+pub(crate) fn password(user: &str, password: &str) -> Authenticator {
+    Authenticator::Password(PasswordAuthenticator::new(user, password).expect("a valid name"))
 }

@@ -66,6 +66,9 @@ fn wait_is_in_the_future_and_wakes_for_a_reason() {
     // `World::settle` checks every wait of every test here; this looks at the reasons.
     let mut client = Client::new(net(1), "couchbase://10.0.0.1");
     client.world.settle();
+    assert_eq!(client.engine().wake_reason(), WakeReason::Bootstrap, "the manager's turn (BOOT-17)");
+    let mut client = Client::new(net(1), "couchbase://10.0.0.1?bootstrap_on=cccp");
+    client.world.settle();
     assert_eq!(client.engine().wake_reason(), WakeReason::Connection);
     client.online();
     client.world.net.cluster().add_rule_everywhere(&Rule::new(Opcode::GET, Action::Ignore));

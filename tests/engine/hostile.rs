@@ -11,7 +11,7 @@ use settee::error::ErrorKind;
 use settee::wire::{Opcode, Status};
 use settee_sim::{Action, Edit, NodeId, Peer, PeerAction, Reachability, Rule};
 
-use crate::common::{Client, config, config_as, error, kind, ms, net, node, secs, upsert, value};
+use crate::common::{Client, config, config_as, error, kind, ms, net, node, secs, set_node, upsert, value};
 use crate::script::{ALONE, Request, alone, map_with, on, place, plain_map, send, usual};
 
 /// Answers the first GET with these bytes and later ones as usual.
@@ -258,7 +258,7 @@ fn h10_every_dead_end_is_a_definite_error_with_stage_endpoint_and_what_to_do() {
     };
     let with = |reachability| {
         let mut net = net(1);
-        net.set_reachability(node(0), reachability);
+        set_node(&mut net, 0, reachability);
         net
     };
     let mut no_bucket = net(1);

@@ -7,9 +7,13 @@ mod bootstrap;
 mod chaos;
 mod common;
 mod contract;
+#[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
+mod credentials;
 mod endings;
 mod health;
 mod hostile;
+#[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
+mod logs;
 mod maps;
 mod oddities;
 mod recovery;

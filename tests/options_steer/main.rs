@@ -9,11 +9,15 @@ mod common;
 #[cfg(feature = "tracing")]
 mod log;
 mod observe;
+#[cfg(feature = "tls-core")]
+mod secure;
 
 use settee::connstr::{self, WarningKind};
 use settee::options::{self, Availability, Options, registry};
 
 use observe as o;
+#[cfg(feature = "tls-core")]
+use secure as s;
 
 /// An option, two settings of it with what else the case needs, and what is to be seen.
 type Case = (&'static str, [&'static str; 2], fn(&str) -> String);
@@ -82,41 +86,43 @@ const CASES: &[Case] = &[
     ("tcp_user_timeout", ["tcp_user_timeout=5s", "tcp_user_timeout=0"], o::dial),
 ];
 
+/// Cases of a build with TLS.
+#[cfg(feature = "tls-core")]
+#[rustfmt::skip]
+const SECURE: &[Case] = &[
+    ("trust_certificate", ["trust_certificate=ca.pem", "trust_certificate=strange-ca.pem"], s::connect),
+    ("certificate_path",
+        ["trust_certificate=ca.pem&key_path=user.key&certificate_path=user.pem",
+         "trust_certificate=ca.pem&key_path=user.key&certificate_path=stranger.pem"], s::connect),
+    ("key_path",
+        ["trust_certificate=ca.pem&certificate_path=user.pem&key_path=user.key",
+         "trust_certificate=ca.pem&certificate_path=user.pem&key_path=stranger.key"], s::connect),
+    ("tls_verify", ["tls_verify=peer", "tls_verify=none"], s::connect),
+    ("tls_verify_hostname",
+        ["trust_certificate=ca.pem&tls_verify_hostname=true", "trust_certificate=ca.pem&tls_verify_hostname=false"],
+        s::connect_by_another_name),
+    ("tls_disable_v1_2",
+        ["trust_certificate=ca.pem&tls_disable_v1_2=false", "trust_certificate=ca.pem&tls_disable_v1_2=true"],
+        s::connect_by_1_2),
+    ("disable_mozilla_ca_certificates",
+        ["disable_mozilla_ca_certificates=false", "disable_mozilla_ca_certificates=true"], s::mozilla_in_the_log),
+    ("dns_srv_timeout", ["dns_srv_timeout=300ms", "dns_srv_timeout=700ms"], s::first_dial_without_an_answer),
+];
+#[cfg(not(feature = "tls-core"))]
+const SECURE: &[Case] = &[];
+
 /// Options that wait for a part of the engine. Those that have a case leave the list once it shows a difference,
 /// which a test sees to. It has to be empty where nothing is under construction.
-const AWAITED: &[&str] = &[
-    // SRV look-ups.
-    "dns_srv_timeout",
-    // Configuration over HTTP.
-    "bootstrap_on",
-    "http_connect_timeout",
-    "config_idle_redial_timeout",
-    "http_retry_delay",
-    // The set of connections to a node.
-    "num_kv_connections",
-    "enable_lazy_connections",
-    "max_queue_size",
-    "server_group",
-    // What a dial carries.
-    "tcp_user_timeout",
-    // TLS.
-    "trust_certificate",
-    "certificate_path",
-    "key_path",
-    "tls_verify",
-    "tls_verify_hostname",
-    "disable_mozilla_ca_certificates",
-    "tls_disable_v1_2",
-];
+const AWAITED: &[&str] = &["max_queue_size"];
 
 /// Options that are seen in log lines alone.
-const LOGGED: &[&str] = &["server_group"];
+const LOGGED: &[&str] = &["server_group", "disable_mozilla_ca_certificates"];
 
 #[test]
 fn opt_1_every_option_steers_something_or_says_that_it_does_not() {
     let mut wrong = Vec::new();
     for entry in registry() {
-        let has_case = CASES.iter().any(|(name, ..)| *name == entry.name);
+        let has_case = CASES.iter().chain(SECURE).any(|(name, ..)| *name == entry.name);
         let is_awaited = AWAITED.contains(&entry.name);
         match entry.availability {
             Availability::Active if !has_case && !is_awaited => {
@@ -175,7 +181,7 @@ fn opt_1_two_settings_differ_in_what_is_seen() {
         can_be_seen && registry().any(|entry| entry.name == name && is_active(entry))
     };
     let mut wrong = Vec::new();
-    for (name, settings, observe) in CASES.iter().filter(|(name, ..)| active(name)) {
+    for (name, settings, observe) in CASES.iter().chain(SECURE).filter(|(name, ..)| active(name)) {
         let [one, two] = settings.map(observe);
         match (one == two, AWAITED.contains(name)) {
             (true, false) => wrong.push(format!("{name}: {settings:?} give {one}")),

@@ -348,7 +348,7 @@ pub(crate) fn groups_in_the_log(pairs: &str) -> String {
         Client::connect(net, &one_node(pairs));
     });
     // The map itself is not among the lines.
-    lines.iter().filter(|line| line.contains("elsewhere")).count().to_string()
+    lines.iter().filter(|line| line.contains("elsewhere") && line.contains("Group 1")).count().to_string()
 }
 
 /// Without log lines the warning cannot be seen, and its case is not tried.
@@ -379,11 +379,14 @@ pub(crate) fn first_hang_up_of_http(pairs: &str) -> String {
     format!("{:?}", client.world.elapsed())
 }
 
-/// Dials in five minutes of a manager port that refuses them.
+/// Dials in five minutes of a manager port that gave maps and refuses to go on.
 pub(crate) fn dials_of_a_stream_that_is_refused(pairs: &str) -> String {
-    let mut net = net(1);
-    net.set_reachability(manager(), Reachability::Refuse);
-    let Some(mut client) = by_manager(net, pairs) else { return String::new() };
+    let Some(mut client) = by_manager(net(1), &format!("{pairs}&bootstrap_on=http")) else {
+        return String::new();
+    };
+    client.run_for(secs(1));
+    client.world.net.set_reachability(manager(), Reachability::Refuse);
+    client.world.net.cut_all(manager());
     client.run_for(secs(300));
     client.dials(manager()).to_string()
 }

@@ -2,12 +2,12 @@
 
 use std::env;
 use std::fmt;
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use settee::connstr::{self, Warning};
-use settee::engine::{ConfigError, Engine, EngineConfig};
-use settee::options::resolve;
+use settee::engine::{Engine, EngineConfig, Surroundings};
 
 use crate::driver::{Driver, LoopCounters, Published};
 use crate::error::Error;
@@ -16,7 +16,9 @@ use crate::names::{CollectionName, DEFAULT};
 use crate::ops::OpFuture;
 use crate::options::ClusterOptions;
 use crate::ready::{WaitUntilReady, WaitUntilReadyOptions};
+use crate::resolver::system_resolver;
 use crate::runtime::Runtime;
+use crate::{security, trust};
 
 /// What all handles of a cluster share. When the last of them goes, the driver is told.
 #[derive(Debug)]
@@ -76,6 +78,9 @@ impl Cluster {
 
     /// Returns a live handle at once and connects in the background; operations wait for the connection.
     ///
+    /// It reads the files that the settings name, and where they count the platform's certificates and name servers, which
+    /// may take some milliseconds.
+    ///
     /// # Errors
     /// A connection string, options or credentials that cannot work.
     pub fn open_on<R: Runtime>(
@@ -85,14 +90,19 @@ impl Cluster {
     ) -> Result<Self, Error> {
         let connstr = connstr::parse(connection_string)?;
         if let Some(refused) = options.refused {
-            return Err(refused.into());
+            return Err(refused);
         }
-        if !options.trust.is_empty() && resolve(&connstr, options.options.clone())?.tls {
-            // Never a wider trust than the one asked for.
-            let (feature, hint) = ("trust sources", "name PEM files by trust_certificate");
-            return Err(ConfigError::FeatureNotAvailable { feature, hint }.into());
-        }
-        let mut config = EngineConfig::new(&connstr, options.options, options.authenticator?)?;
+        let surroundings = Surroundings {
+            files: &mut |path| trust::read(Path::new(path)).map_err(|error| error.to_string()),
+            platform: &mut trust::platform_store,
+            trust: security::read(options.trust)?,
+            resolver: options
+                .resolver
+                .or_else(system_resolver)
+                .filter(|resolver| !resolver.servers.is_empty()),
+            unix_time: unix_time(),
+        };
+        let mut config = EngineConfig::with(&connstr, options.options, options.authenticator?, surroundings)?;
         config.platform = format!("({}/{}; {})", env::consts::OS, env::consts::ARCH, runtime.name());
         let (settings, warnings) = (config.options.clone(), config.warnings.clone());
         let default_bucket = config.default_bucket.as_deref().map(Arc::from);
@@ -175,6 +185,11 @@ impl fmt::Debug for Cluster {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cluster").finish_non_exhaustive()
     }
+}
+
+/// What the wall clock says, since 1970.
+pub(crate) fn unix_time() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 /// A bucket of a [`Cluster`].

@@ -20,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 mod cluster;
+mod credentials;
 mod driver;
 mod error;
 mod mailbox;
@@ -38,11 +39,12 @@ pub mod trust;
 pub mod value;
 
 pub use cluster::{Bucket, Cluster, Collection, Scope};
+pub use credentials::{CertificateAuthenticator, Credentials};
 pub use driver::LoopCounters;
 pub use error::Error;
 pub use metadata::metadata;
 pub use ops::{BinaryCollection, OpFuture};
-pub use options::{ClusterOptions, Credentials};
+pub use options::ClusterOptions;
 pub use ready::{WaitUntilReady, WaitUntilReadyOptions};
 pub use resolver::system_resolver;
 pub use results::{CounterResult, ExistsResult, GetResult, MutationResult};

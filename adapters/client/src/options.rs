@@ -1,11 +1,14 @@
 //! What a cluster is opened with.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use settee::auth::{AuthError, Authenticator, BearerAuthenticator, PasswordAuthenticator};
-use settee::engine::ConfigError;
+use settee::auth::Authenticator;
+use settee::dns::ResolverConfig;
 use settee::options::{Options, Profile};
 
+use crate::credentials::Credentials;
+use crate::error::Error;
 use crate::security::TrustSource;
 
 /// Credentials and settings of a [`Cluster`](crate::Cluster).
@@ -22,12 +25,14 @@ use crate::security::TrustSource;
 /// What the connection string says beats what is said here (OPT-2).
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
-    pub(crate) authenticator: Result<Authenticator, AuthError>,
+    pub(crate) authenticator: Result<Authenticator, Error>,
     pub(crate) options: Options,
     /// All but PEM files, which are an option.
     pub(crate) trust: Vec<TrustSource>,
     /// What is wrong with the arguments, to be reported by connecting.
-    pub(crate) refused: Option<ConfigError>,
+    pub(crate) refused: Option<Error>,
+    /// In place of the system's.
+    pub(crate) resolver: Option<ResolverConfig>,
     pub(crate) strict_flags: bool,
 }
 
@@ -39,6 +44,7 @@ impl ClusterOptions {
             options: Options::default(),
             trust: Vec::new(),
             refused: None,
+            resolver: None,
             strict_flags: false,
         }
     }
@@ -87,44 +93,19 @@ impl ClusterOptions {
         self.options(|options| options.user_agent_extra = Some(text.into()))
     }
 
+    /// Asks these name servers for SRV records, in this order, in place of those that the system names; each with its
+    /// port, usually 53. None at all: no SRV record is asked for. Host names are still for the system to resolve.
+    #[must_use]
+    pub fn name_servers(mut self, servers: Vec<SocketAddr>) -> Self {
+        self.resolver = Some(ResolverConfig::new(servers));
+        self
+    }
+
     /// Whether reading a document checks that its common flags say the format it is read as (MI-1). Default: no; flags of
     /// 0 always pass (MI-3).
     #[must_use]
     pub const fn strict_flags(mut self, strict: bool) -> Self {
         self.strict_flags = strict;
         self
-    }
-}
-
-/// What [`ClusterOptions::new`] takes: an authenticator, or the result of making one.
-pub trait Credentials {
-    /// The authenticator, or why there is none.
-    ///
-    /// # Errors
-    /// The one that making it failed with.
-    fn into_authenticator(self) -> Result<Authenticator, AuthError>;
-}
-
-impl Credentials for Authenticator {
-    fn into_authenticator(self) -> Result<Authenticator, AuthError> {
-        Ok(self)
-    }
-}
-
-impl Credentials for PasswordAuthenticator {
-    fn into_authenticator(self) -> Result<Authenticator, AuthError> {
-        Ok(Authenticator::Password(self))
-    }
-}
-
-impl Credentials for BearerAuthenticator {
-    fn into_authenticator(self) -> Result<Authenticator, AuthError> {
-        Ok(Authenticator::Bearer(self))
-    }
-}
-
-impl<C: Credentials> Credentials for Result<C, AuthError> {
-    fn into_authenticator(self) -> Result<Authenticator, AuthError> {
-        self.and_then(C::into_authenticator)
     }
 }

@@ -44,6 +44,12 @@ pub trait Runtime: Clone + Send + Sync + 'static {
         Err(io::ErrorKind::Unsupported.into())
     }
 
+    /// The socket's own address, for reports; `None`, the default, where the runtime does not tell.
+    fn local_address(&self, stream: &Self::Stream) -> Option<SocketAddr> {
+        let _ = stream;
+        None
+    }
+
     /// A timer that ends at an instant.
     fn timer(&self, at: Instant) -> Self::Timer;
 

@@ -5,8 +5,10 @@ use std::path::PathBuf;
 
 use settee::engine::ConfigError;
 use settee::options::TlsVerify;
+use settee::tls;
 
 use crate::options::ClusterOptions;
+use crate::trust;
 
 /// Certificates by which a cluster is known under TLS. Several add up; without any it is [`Default`](Self::Default),
 /// which needs no setting for Capella, for publicly signed certificates and for those that the platform trusts.
@@ -43,6 +45,29 @@ impl fmt::Debug for TrustSource {
     }
 }
 
+impl TrustSource {
+    /// As the engine has it. PEM files are a setting of their own, unless they are handed in while running.
+    pub(crate) fn read(self) -> Result<Vec<tls::TrustSource>, ConfigError> {
+        Ok(vec![match self {
+            Self::Default => tls::TrustSource::Default,
+            Self::Capella => tls::TrustSource::Capella,
+            Self::Platform => tls::TrustSource::Platform,
+            Self::Mozilla => tls::TrustSource::Mozilla,
+            Self::PemFiles(paths) => return Ok(trust::trust_files(paths)?),
+            Self::PemBytes(text) => tls::TrustSource::pem("TrustSource::PemBytes", text),
+        }])
+    }
+}
+
+/// All of them, files included.
+pub(crate) fn read(sources: Vec<TrustSource>) -> Result<Vec<tls::TrustSource>, ConfigError> {
+    let mut all = Vec::new();
+    for source in sources {
+        all.append(&mut source.read()?);
+    }
+    Ok(all)
+}
+
 /// TLS, for `couchbases://`.
 impl ClusterOptions {
     /// Trusts the cluster by these certificates; may be called again to add more.
@@ -70,13 +95,10 @@ impl ClusterOptions {
         self
     }
 
-    /// Logs in with the certificate chain and private key of these PEM files, the client's certificate first; read at
-    /// connect. There are no other credentials then (AUTH-6).
+    /// Leaves Mozilla's certificates out of what is trusted by default. Default: no.
     #[must_use]
-    pub fn certificate_files(mut self, chain: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
-        self.options.certificate_path = self.path("certificate_path", chain.into());
-        self.options.key_path = self.path("key_path", key.into());
-        self
+    pub fn disable_mozilla_ca_certificates(self, disable: bool) -> Self {
+        self.options(|options| options.disable_mozilla_ca_certificates = disable)
     }
 
     /// Whether the cluster's certificate is verified. Default: yes.
@@ -100,7 +122,7 @@ impl ClusterOptions {
             .into_string()
             .map_err(|path| {
                 let text = format!("{setting}: the path {} is not Unicode", path.to_string_lossy());
-                self.refused.get_or_insert(ConfigError::InvalidArgument(text));
+                self.refused.get_or_insert_with(|| ConfigError::InvalidArgument(text).into());
             })
             .ok()
     }
@@ -129,12 +151,11 @@ mod tests {
     #[test]
     fn builders_are_the_settings_of_that_name() {
         let options = options()
-            .certificate_files("chain.pem", "key.pem")
+            .disable_mozilla_ca_certificates(true)
             .tls_verify(TlsVerify::None)
             .tls_verify_hostname(false)
             .options;
-        assert_eq!(options.certificate_path.as_deref(), Some("chain.pem"));
-        assert_eq!(options.key_path.as_deref(), Some("key.pem"));
+        assert!(options.disable_mozilla_ca_certificates);
         assert_eq!((options.tls_verify, options.tls_verify_hostname), (TlsVerify::None, false));
     }
 

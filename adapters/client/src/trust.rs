@@ -171,7 +171,7 @@ fn add(store: &mut PlatformStore, seen: &mut BTreeSet<Vec<u8>>, path: &Path, tex
     any
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
     // A pipe or a device would be read for ever.
     let about = fs::metadata(path)?;
     if !about.is_file() {
@@ -202,7 +202,8 @@ fn native_store() -> PlatformStore {
     store
 }
 
-#[cfg(all(test, feature = "tls"))]
+#[cfg(test)]
+#[cfg(feature = "tls")]
 mod tests {
     use super::*;
 

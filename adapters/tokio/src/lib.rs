@@ -111,6 +111,10 @@ impl Runtime for Tokio {
         })
     }
 
+    fn local_address(&self, stream: &TokioStream) -> Option<SocketAddr> {
+        stream.get_ref().local_addr().ok()
+    }
+
     fn datagrams(&self, server: SocketAddr) -> io::Result<Box<dyn Datagrams>> {
         // A socket binds itself to the runtime it is made in.
         let _runtime = self.handle.enter();

@@ -133,6 +133,12 @@ fn locked<'a>(lock: &'a str, package: &str) -> &'a str {
 }
 
 #[test]
+fn auth_9_given_texts_are_not_shown() {
+    let shown = format!("{:?}", [TrustSource::pem("ca.pem", "a key by mistake"), TrustSource::Default]);
+    assert_eq!(shown, "[Pem(ca.pem, 16 bytes), Default]");
+}
+
+#[test]
 fn damaged_certificates_are_no_certificates() {
     let der = capella::der();
     for len in 0..der.len() {

@@ -65,6 +65,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Link<S> {
         }
     }
 
+    /// The stream, once it is open.
+    pub(super) const fn stream(&self) -> Option<&S> {
+        match &self.io {
+            Io::Open(stream) => Some(stream),
+            Io::Dialing(_) => None,
+        }
+    }
+
     pub(super) fn poll_read(&mut self, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let Io::Open(stream) = &mut self.io else { return Poll::Pending };
         Pin::new(stream).poll_read(&mut Context::from_waker(&self.waker), buffer)

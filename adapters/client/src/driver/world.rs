@@ -24,7 +24,10 @@ impl<R: Runtime> Driver<R> {
         if link.is_dialing() {
             match link.poll_dial() {
                 Poll::Pending => return,
-                Poll::Ready(Ok(())) => self.engine.handle_input(Input::Connected { conn, local: None }, now),
+                Poll::Ready(Ok(())) => {
+                    let local = link.stream().and_then(|stream| self.runtime.local_address(stream));
+                    self.engine.handle_input(Input::Connected { conn, local }, now);
+                }
                 Poll::Ready(Err(error)) => return self.lose(index, LinkError::from(&error), now),
             }
         }

@@ -4,9 +4,12 @@
 mod hostile;
 mod lifecycle;
 mod load;
+mod network;
 mod operations;
 mod peer;
 mod refusals;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod secure;
 mod sockets;
 
 use std::time::Duration;

@@ -67,11 +67,16 @@ async fn configuration_errors_say_where_and_what_to_do() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     let error = refused("couchbase://host?kv_timeout=soon").await;
     assert!(matches!(error, Error::Option(_)), "{error:?}");
-    let error = refused("couchbases://host").await;
-    assert_eq!(error.kind(), ErrorKind::FeatureNotAvailable, "{error:?}");
     let nameless = ClusterOptions::new(PasswordAuthenticator::new("", "x"));
     let error = settee_tokio::connect("couchbase://host", nameless).await.unwrap_err();
     assert!(matches!(error, Error::Credentials(_)), "{error:?}");
+}
+
+#[cfg(not(any(feature = "tls", feature = "tls-aws-lc-rs")))]
+#[tokio::test]
+async fn tls_1_without_tls_the_secure_scheme_is_refused() {
+    let error = settee_tokio::connect("couchbases://host", credentials(&sim())).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::FeatureNotAvailable, "{error:?}");
 }
 
 #[tokio::test]
