@@ -15,7 +15,8 @@ use settee_sim::{
 };
 
 use crate::common::{
-    Client, Outcome, config, config_as, error, kind, ms, net, node, secs, small, start, upsert,
+    Client, Outcome, config, config_as, error, kind, ms, net, node, password, secs, secure, small, start,
+    upsert,
 };
 
 /// A cluster whose nodes offer these besides.
@@ -792,4 +793,102 @@ fn life_7_two_clusters_in_one_process_are_independent() {
     one.run_for(secs(1));
     assert_eq!(one.closed, 1);
     assert!(other.set("k", "v").is_ok());
+}
+
+// TLS.
+
+fn secure_client(kind_of: Option<settee_sim::Certificates>) -> Client {
+    let mut net = net(1);
+    if let Some(kind_of) = kind_of {
+        assert!(net.cluster().set_certificates(NodeId(0), kind_of));
+    }
+    let config = secure(&mut net, "couchbases://node1.sim", password("Administrator", "password"));
+    Client::with(net, config)
+}
+
+#[test]
+fn health_shows_the_tls_session_and_the_chain() {
+    let mut client = secure_client(None);
+    client.online();
+    let now = client.now();
+    let health = client.engine().health(now);
+    let member = health
+        .connections
+        .iter()
+        .find(|it| it.role == ConnectionRole::Member)
+        .expect("the node's connection");
+    let peer = member.tls.as_ref().expect("a session");
+    assert_eq!(peer.version, "TLS 1.3");
+    assert!(!member.certificates.is_empty() && member.certificates == peer.chain);
+    let json: Value = serde_json::to_value(member).expect("JSON");
+    assert_eq!(json["tls"]["version"], "TLS 1.3");
+    assert!(json["certificates"][0].as_str().is_some_and(|text| text.starts_with("MII")), "{json}");
+    // The ping of the manager goes over TLS as well.
+    let report = pinged(&mut client, PingRequest { services: vec![Service::Mgmt], ..PingRequest::default() });
+    assert!(report.is_ok(), "{report:?}");
+    assert_eq!(report.services[&Service::Mgmt][0].remote, "node1.sim:18091");
+}
+
+#[test]
+fn health_shows_the_chain_that_was_refused() {
+    let mut client = secure_client(Some(settee_sim::Certificates::Expired));
+    client.run_for(secs(2));
+    let now = client.now();
+    let health = client.engine().health(now);
+    let failure = health.failures.iter().find(|it| it.endpoint == "node1.sim:11207").expect("it failed");
+    assert_eq!((failure.error.stage, failure.error.kind), (Stage::Tls, ErrorKind::TlsFailure));
+    let facts = settee::tls::CertificateFacts::read(&failure.certificates[0]).expect("a certificate");
+    assert!(facts.names.iter().any(|name| name == "node1.sim"), "{facts:?}");
+}
+
+/// Whatever the network does, each ping and each wait ends, exactly once and in its time.
+#[test]
+fn pings_and_waits_end_exactly_once_whatever_happens() {
+    for seed in 0..12_u8 {
+        let mut client = Client::seeded(net_with(3, &ALL), config("couchbase://10.0.0.1"), [seed; 32]);
+        let mut pings = Vec::new();
+        let mut waits = Vec::new();
+        for step in 0..60_u64 {
+            let what = (step * 7 + u64::from(seed) * 13) % 11;
+            let index = ((step + u64::from(seed)) % 3) as usize;
+            let service = ALL[(step as usize) % ALL.len()];
+            let now = client.now();
+            match what {
+                0 => pings.push(client.engine().ping(PingRequest::default(), now)),
+                1 => {
+                    let request = PingRequest {
+                        bucket: Some(client.bucket()),
+                        services: vec![Service::Kv, Service::Query, Service::Eventing],
+                        timeout: Some(ms(700)),
+                        ..PingRequest::default()
+                    };
+                    pings.push(client.engine().ping(request, now));
+                }
+                2 => waits.push(ready(&mut client, DesiredState::Online, &[], secs(3))),
+                3 => waits.push(ready(&mut client, DesiredState::Degraded, &[Service::Query], secs(2))),
+                4 => client.world.net.cut_all(at(index, service)),
+                5 => client.world.net.set_reachability(at(index, service), Reachability::Refuse),
+                6 => client.world.net.set_reachability(at(index, service), Reachability::Swallow),
+                7 => client.world.net.set_reachability(at(index, service), Reachability::Open),
+                8 => client.cluster().fail_http(NodeId(index), (step % 2 == 0).then_some(500)),
+                9 => {
+                    client.cluster().bump_revision("default");
+                }
+                _ => client.cluster().add_rule_everywhere(&Rule::new(Opcode::NOOP, Action::Close).times(1)),
+            }
+            client.run_for(ms(150));
+        }
+        client.run_for(secs(15));
+        assert_eq!(client.engine().operations(), 0, "seed {seed}");
+        for op in pings {
+            assert!(client.pings.contains_key(&op), "seed {seed}: {op:?}");
+        }
+        for op in waits {
+            assert!(client.outcome(op).is_some(), "seed {seed}: {op:?}");
+        }
+        let now = client.now();
+        let health = client.engine().health(now);
+        let errands = health.connections.iter().filter(|it| it.role == ConnectionRole::Errand).count();
+        assert_eq!(errands, 0, "seed {seed}: {health}");
+    }
 }
