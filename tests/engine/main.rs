@@ -12,6 +12,7 @@ mod hostile;
 #[cfg(feature = "tracing")]
 mod logs;
 mod maps;
+mod networks;
 mod oddities;
 mod recovery;
 mod reviewed;
