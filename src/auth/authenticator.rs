@@ -32,6 +32,17 @@ pub(super) struct Login {
     password: Zeroizing<String>,
 }
 
+impl Authenticator {
+    /// What kind it is, in words.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Password(_) => "user name and password",
+            Self::Bearer(_) => "a bearer token",
+            Self::Certificate(_) => "a client certificate",
+        }
+    }
+}
+
 impl PasswordAuthenticator {
     /// Checks and keeps the credentials; no character is mapped or normalised (`SA-6`).
     ///
@@ -67,6 +78,11 @@ impl PasswordAuthenticator {
     /// The password, for building payloads; never to be logged.
     pub fn password(&self) -> &str {
         &self.0.password
+    }
+
+    /// Whether both are clones of one value; equal ones that were made apart are not.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 
     /// Identifies this pair of user name and password without holding it: once all its clones are

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use super::ConnEvent;
 use crate::auth::{
@@ -16,6 +17,7 @@ use crate::auth::{
 };
 use crate::engine::Stage;
 use crate::error::ErrorKind;
+use crate::trace::warning;
 use crate::wire::{ErrorBody, Feature, FeatureSet, Opcode, Status};
 
 /// Highest version of the error map that this crate understands.
@@ -81,6 +83,14 @@ impl ConnFailure {
         }
     }
 
+    pub(super) fn renewal(status: Status) -> Self {
+        let text = match status {
+            Status::AUTH_ERROR => "the server refused the new token".to_owned(),
+            _ => format!("the server answered the new token with {status}"),
+        };
+        Self { stage: Stage::Auth, kind: ErrorKind::AuthenticationFailure, text, status: Some(status) }
+    }
+
     fn auth(error: &AuthError) -> Self {
         let (kind, status) = match error {
             AuthError::InvalidArgument(_) | AuthError::NothingAllowed { .. } => {
@@ -142,6 +152,11 @@ pub(super) struct StepBytes {
     pub(super) extras_len: usize,
     pub(super) key: Bytes,
     pub(super) value: Bytes,
+}
+
+/// Bytes that are wiped when they are dropped (AUTH-9).
+pub(super) fn secret(payload: &[u8]) -> Bytes {
+    Bytes::from_owner(Zeroizing::new(payload.to_vec()))
 }
 
 #[derive(Debug)]
@@ -215,6 +230,11 @@ impl Handshake {
 
     /// Begins a round with one mechanism.
     fn attempt(&mut self, mechanism: Mechanism) -> Result<(), AuthError> {
+        if self.negotiation.as_ref().is_some_and(Negotiation::shows_password) {
+            warning!(
+                "the password is sent readable: PLAIN without TLS, as `allowed_sasl_mechanisms` says; better use couchbases://"
+            );
+        }
         let nonces = &mut self.settings.nonces;
         let exchange =
             Exchange::start(&self.settings.authenticator, mechanism, || nonces.pop().unwrap_or_default())?;
@@ -234,6 +254,14 @@ impl Handshake {
         if self.settings.fetch_config {
             self.to_send.push_back(Step::Config(self.round));
         }
+    }
+
+    pub(super) fn set_authenticator(&mut self, authenticator: &Authenticator) {
+        self.settings.authenticator = authenticator.clone();
+    }
+
+    pub(super) const fn authenticator(&self) -> &Authenticator {
+        &self.settings.authenticator
     }
 
     /// Selects a bucket later on.
@@ -267,7 +295,7 @@ impl Handshake {
             Step::ListMechs | Step::Config(_) => (Bytes::new(), Bytes::new()),
             Step::Auth(_) => {
                 let payload = self.exchange.as_ref().map_or(&[][..], Exchange::initial_response);
-                (mechanism(), Bytes::copy_from_slice(payload))
+                (mechanism(), secret(payload))
             }
             Step::Continue(_) => (mechanism(), std::mem::take(&mut self.client_final)),
             Step::Select(_) => {

@@ -30,7 +30,7 @@ use handshake::{Handshake, Step};
 use inflight::{InFlight, Request, Taken};
 use tx::{LEND_FROM, SendBuffer};
 
-use crate::auth::{Mechanism, SaltRequest, SaltedPassword};
+use crate::auth::{Authenticator, Exchange, Mechanism, SaltRequest, SaltedPassword};
 use crate::ids::{Cas, Opaque};
 use crate::wire::{
     DecodeError, Decoder, Encode, EncodeError, Feature, FeatureSet, Frame, Header, InboundLimits, Magic,
@@ -68,6 +68,11 @@ struct State<T> {
     culprit: Option<Opaque>,
     /// Whether a whole frame has come since the last keep-alive was sent.
     heard: bool,
+    /// Newer credentials that the server has not judged yet, and when the last of them were sent.
+    renewals: usize,
+    renewed_at: Option<Instant>,
+    /// Keep-alives without an answer.
+    probes: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +88,7 @@ enum Tag<T> {
     Owner(T),
     Step(Step),
     Probe,
+    Renewal,
 }
 
 /// What a connection tells its owner.
@@ -108,6 +114,10 @@ pub enum ConnEvent<T> {
         /// Whether the bucket asked for is selected.
         bound: bool,
     },
+    /// The server has judged what [`Connection::reauthenticate`] showed it; refused, the connection must be closed.
+    Renewed(Result<(), ConnFailure>),
+    /// The credentials have expired at the server: close the connection (AUTH-12).
+    Stale,
     /// A newer cluster map exists (`kv-protocol.md` 2.9).
     Notification(Notification),
     /// An answer that nobody waits for.
@@ -214,6 +224,9 @@ impl<T: Copy> Connection<T> {
                 events: VecDeque::new(),
                 culprit: None,
                 heard: false,
+                renewals: 0,
+                renewed_at: None,
+                probes: 0,
             },
             keep_alive,
             last_received: now,
@@ -277,9 +290,39 @@ impl<T: Copy> Connection<T> {
         true
     }
 
+    /// Shows the server a newer token, ahead of all requests that are not encoded yet (AUTH-11): those wait for
+    /// [`ConnEvent::Renewed`], since a refusal takes away the rights that the connection had. `false`, and nothing
+    /// happens, for other credentials and unless the connection is ready and has room.
+    pub fn reauthenticate(&mut self, authenticator: &Authenticator, now: Instant) -> bool {
+        if self.state.phase != Phase::Ready || !self.state.inflight.has_room() {
+            return false;
+        }
+        let mechanism = Mechanism::OauthBearer;
+        let Ok(exchange) = Exchange::start(authenticator, mechanism, String::new) else { return false };
+        let payload = handshake::secret(exchange.initial_response());
+        let request =
+            Encode { key: mechanism.name().as_bytes(), ..Encode::request(Opcode::SASL_AUTH, Opaque(0)) };
+        self.tx.begin_secret();
+        if self.write(Tag::Renewal, request, &payload).is_err() {
+            return false;
+        }
+        self.state.handshake.set_authenticator(authenticator);
+        self.state.renewals += 1;
+        self.state.renewed_at = Some(now);
+        true
+    }
+
+    /// The credentials that it was opened with, or showed the server last.
+    pub fn authenticator(&self) -> &Authenticator {
+        self.state.handshake.authenticator()
+    }
+
     /// Whether a request can be sent at the moment.
     pub fn can_send(&self) -> bool {
-        self.state.phase == Phase::Ready && self.state.inflight.has_room() && self.tx.pending() < HIGH_WATER
+        self.state.phase == Phase::Ready
+            && self.state.renewals == 0
+            && self.state.inflight.has_room()
+            && self.tx.pending() < HIGH_WATER
     }
 
     /// Sends a request; the opaque in `request` is replaced. A large value is lent, not copied.
@@ -305,10 +348,17 @@ impl<T: Copy> Connection<T> {
         if self.state.phase == Phase::Ready && is_due {
             let noop = Encode::request(Opcode::NOOP, Opaque(0));
             // Without room for it the requests under way do as well: the peer owes an answer to each.
-            let _ = self.write(Tag::Probe, noop, &Bytes::new());
+            if self.write(Tag::Probe, noop, &Bytes::new()).is_ok() {
+                self.state.probes += 1;
+            }
             self.probe_sent = Some(now);
             self.state.heard = false;
         }
+    }
+
+    /// Whether the answer to a keep-alive is still to come.
+    pub fn awaits_probe(&self) -> bool {
+        self.state.probes > 0
     }
 
     /// When [`Connection::handle_timeout`] is due.
@@ -316,19 +366,31 @@ impl<T: Copy> Connection<T> {
         if self.state.phase != Phase::Ready {
             return None;
         }
-        match self.probe_sent {
+        let alive = match self.probe_sent {
             Some(sent) => {
                 let silent = self.last_received.max(sent).checked_add(PROBE_TIMEOUT)?;
                 sent.checked_add(FRAME_TIMEOUT).map(|at| at.min(silent))
             }
-            None => self.last_received.checked_add(self.keep_alive?),
+            None => self.keep_alive.and_then(|silence| self.last_received.checked_add(silence)),
+        };
+        match (alive, self.renewal_timeout()) {
+            (Some(alive), Some(renewal)) => Some(alive.min(renewal)),
+            (alive, renewal) => alive.or(renewal),
         }
+    }
+
+    /// Requests wait for the answer to newer credentials, so it has to come soon.
+    fn renewal_timeout(&self) -> Option<Instant> {
+        self.state.renewed_at?.checked_add(PROBE_TIMEOUT)
     }
 
     /// Does what is due: a keep-alive, or `true`: the peer has been silent for too long after one and is given up.
     pub fn handle_timeout(&mut self, now: Instant) -> bool {
         if self.poll_timeout().is_none_or(|at| at > now) {
             return false;
+        }
+        if self.renewal_timeout().is_some_and(|at| at <= now) {
+            return true;
         }
         match self.probe_sent {
             // Any frame is a sign of life, also where the answer itself is late behind slow requests.
@@ -367,7 +429,7 @@ impl<T: Copy> Connection<T> {
         let requests = self.state.inflight.drain();
         let owners = requests.into_iter().filter_map(|request| match request.tag {
             Tag::Owner(tag) => Some((tag, request.start < written)),
-            Tag::Step(_) | Tag::Probe => None,
+            Tag::Step(_) | Tag::Probe | Tag::Renewal => None,
         });
         owners.collect()
     }
@@ -424,6 +486,9 @@ impl<T: Copy> Connection<T> {
                 key: &bytes.key,
                 ..Encode::request(step.opcode(), Opaque(0))
             };
+            if step.opcode() == Opcode::SASL_AUTH {
+                self.tx.begin_secret();
+            }
             if self.write(Tag::Step(step), request, &bytes.value).is_err() {
                 let failure = ConnFailure::unsendable(step);
                 self.state.fail(failure);
@@ -532,7 +597,13 @@ impl<T: Copy> State<T> {
                 }));
             }
             Taken::Live(Tag::Step(step)) => self.on_step(step, &frame),
-            Taken::Live(Tag::Probe) => {}
+            Taken::Live(Tag::Probe) => {
+                self.probes = self.probes.saturating_sub(1);
+                if header.status() == Status::AUTH_STALE {
+                    self.events.push_back(ConnEvent::Stale);
+                }
+            }
+            Taken::Live(Tag::Renewal) => self.on_renewal(header.status()),
             Taken::GivenUp => self.orphan(&header, true),
             // `check` has refused a mismatch on the header already.
             Taken::Unknown | Taken::Mismatch(_) => self.orphan(&header, false),
@@ -544,6 +615,20 @@ impl<T: Copy> State<T> {
         self.events.push_back(ConnEvent::Orphan { opaque: header.opaque, opcode: header.opcode, given_up });
     }
 
+    fn on_renewal(&mut self, status: Status) {
+        self.renewals = self.renewals.saturating_sub(1);
+        if self.renewals == 0 {
+            self.renewed_at = None;
+        }
+        let judged = if status == Status::SUCCESS {
+            Ok(())
+        } else {
+            self.phase = Phase::Closed;
+            Err(ConnFailure::renewal(status))
+        };
+        self.events.push_back(ConnEvent::Renewed(judged));
+    }
+
     fn on_step(&mut self, step: Step, frame: &Frame<'_>) {
         let value = match value_of(frame) {
             Ok(value) => value,
@@ -551,6 +636,10 @@ impl<T: Copy> State<T> {
             Err(_) => Bytes::new(),
         };
         let status = frame.header.status();
+        if status == Status::AUTH_STALE {
+            self.events.push_back(ConnEvent::Stale);
+            return;
+        }
         let result = self.handshake.on_answer(step, status, frame.header.datatype, value, &mut self.events);
         match result {
             Err(failure) => self.fail(failure),

@@ -1,12 +1,17 @@
 //! Bytes on their way to the socket: lent, then consumed as far as they were written.
 
 use std::collections::VecDeque;
+use std::fmt;
 
 use bytes::Bytes;
+use zeroize::Zeroize as _;
 
 /// From this size on a value is lent to the socket as it is; a smaller one is gathered with its neighbours, which
 /// costs a copy and saves an entry of the vectored write.
 pub(crate) const LEND_FROM: usize = 8 * 1024;
+
+/// More than what one request can add to the gathered bytes.
+const ONE_REQUEST: usize = LEND_FROM + 1024;
 
 /// How much memory an empty buffer holds on to.
 const RETAIN: usize = 1024 * 1024;
@@ -15,7 +20,7 @@ const RETAIN: usize = 1024 * 1024;
 ///
 /// Small frames gather in one buffer. A lent value stands between two stretches of it; positions count bytes of the
 /// stream since it began.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct SendBuffer {
     /// Gathered bytes; those before `head` are written.
     gathered: Vec<u8>,
@@ -26,6 +31,8 @@ pub(crate) struct SendBuffer {
     pending: usize,
     /// Bytes written since the stream began.
     written: u64,
+    /// Credentials are among what is gathered: it is wiped once all of it is written (AUTH-9).
+    secret: bool,
 }
 
 #[derive(Debug)]
@@ -50,9 +57,20 @@ impl SendBuffer {
         self.written.saturating_add(self.pending as u64)
     }
 
+    /// What is appended from here on may hold credentials, until everything is written.
+    pub(crate) const fn begin_secret(&mut self) {
+        self.secret = true;
+    }
+
     /// Lets `encode` append to the gathered bytes.
     pub(crate) fn gather<E>(&mut self, encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> Result<(), E> {
         let before = self.gathered.len();
+        if self.secret && self.gathered.capacity() - before < ONE_REQUEST {
+            // A vector that grows by itself leaves a copy behind.
+            let mut larger = Vec::with_capacity((before + ONE_REQUEST) * 2);
+            larger.extend_from_slice(&self.gathered);
+            std::mem::replace(&mut self.gathered, larger).zeroize();
+        }
         let result = encode(&mut self.gathered);
         if result.is_err() {
             self.gathered.truncate(before);
@@ -118,6 +136,10 @@ impl SendBuffer {
         }
         if self.pending == 0 {
             self.head = 0;
+            if std::mem::take(&mut self.secret) {
+                self.gathered.zeroize();
+                self.gathered = Vec::new();
+            }
             self.gathered.clear();
             self.gathered.shrink_to(RETAIN);
         } else if self.head >= RETAIN && self.head * 2 >= self.gathered.len() {
@@ -127,6 +149,24 @@ impl SendBuffer {
             }
             self.head = 0;
         }
+    }
+}
+
+impl Drop for SendBuffer {
+    fn drop(&mut self) {
+        if self.secret {
+            self.gathered.zeroize();
+        }
+    }
+}
+
+/// Without the bytes: they may hold credentials.
+impl fmt::Debug for SendBuffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SendBuffer")
+            .field("pending", &self.pending)
+            .field("written", &self.written)
+            .finish_non_exhaustive()
     }
 }
 
@@ -168,6 +208,23 @@ mod tests {
             Err("no")
         });
         assert_eq!((result, buffer.pending(), flat(&buffer)), (Err("no"), 0, Vec::new()));
+    }
+
+    #[test]
+    fn auth_9_memory_that_held_credentials_is_given_back_wiped_once_they_are_written() {
+        let mut buffer = SendBuffer::default();
+        gather(&mut buffer, b"hello");
+        buffer.begin_secret();
+        gather(&mut buffer, b"password");
+        gather(&mut buffer, b"more");
+        assert_eq!(flat(&buffer), b"hellopasswordmore");
+        assert!(!format!("{buffer:?}").contains("112, 97, 115"), "{buffer:?}");
+        buffer.consume(16);
+        assert!(buffer.secret, "some of it waits");
+        buffer.consume(1);
+        assert!(!buffer.secret && buffer.gathered.capacity() == 0);
+        gather(&mut buffer, b"next");
+        assert_eq!(flat(&buffer), b"next");
     }
 
     proptest! {

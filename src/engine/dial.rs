@@ -3,6 +3,7 @@
 use super::link::{App, Failure, Phase, Role};
 use super::scope::ScopeId;
 use super::secure::Secure;
+use super::thaw::Suspicion;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -29,6 +30,9 @@ impl Engine {
         link.bucket_refused = None;
         link.address = None;
         link.local = None;
+        link.notes.ident = None;
+        link.notes.active = None;
+        link.notes.suspicion = Suspicion::None;
         let endpoint = link.endpoint.clone();
         // A zone identifier belongs to the address that the resolver returns, so such a literal is looked up.
         if let Ok(ip) = endpoint.host.parse::<IpAddr>() {
@@ -133,7 +137,10 @@ impl Engine {
             }
         }
         debug!(%conn, "connected");
-        let now = self.now;
+        let (now, credentials) = (self.now, self.credentials);
+        if let Some(link) = self.link_mut(index) {
+            link.credentials = credentials;
+        }
         self.tell_tls_the_time();
         let host = self.link(index).map(|link| link.endpoint.host.clone()).unwrap_or_default();
         let tls = match self.tls.as_ref().map(|profile| Secure::new(profile, &host)).transpose() {
@@ -166,6 +173,9 @@ impl Engine {
 
     pub(super) fn settings(&mut self, index: u32) -> Settings {
         let connection_id = self.entropy.hex_id();
+        if let Some(link) = self.link_mut(index) {
+            link.notes.ident = Some(connection_id.clone());
+        }
         let nonces = (0..3).map(|_| self.entropy.nonce()).collect();
         let bucket = self.link(index).and_then(|link| link.bucket);
         let role = self.link(index).map(|link| link.role);

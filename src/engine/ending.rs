@@ -146,6 +146,7 @@ impl Engine {
     pub(super) fn fail_link(&mut self, index: u32, failure: Failure) {
         let now = self.now;
         let longest = self.config.options.server_wait_backoff;
+        self.note_failure(index, &failure);
         let Some(link) = self.link_mut(index) else { return };
         debug!(endpoint = %link.endpoint, stage = %failure.stage, text = %failure.text, "link failed");
         let bucket_refused = failure.refuses_bucket();
@@ -196,11 +197,13 @@ impl Engine {
                 }
             }
             Role::Errand => {
-                let errand =
-                    self.link(index).and_then(|link| Some((link.errand.clone()?, link.endpoint.clone())));
-                self.remove_link(index);
-                if let Some((Errand { want: Want::Answer(number), .. }, endpoint)) = errand {
-                    self.on_web_answer(number, &endpoint, Err(failure));
+                let errand = self.link(index).and_then(|link| link.errand.clone());
+                if let Some(Errand { want: Want::Answer(number), .. }) = errand {
+                    self.note_errand(number, index);
+                    self.remove_link(index);
+                    self.on_web_answer(number, &Err(failure));
+                } else {
+                    self.remove_link(index);
                 }
             }
         }
@@ -230,8 +233,13 @@ impl Engine {
     pub(super) fn on_answer(&mut self, index: u32, answer: Answer<Tag>) {
         match answer.tag {
             Tag::Op(slot) => self.on_op_answer(index, slot, answer),
+            tag if answer.status == Status::AUTH_STALE => {
+                self.close_stale(index);
+                self.settle_lost(index, tag, true);
+            }
             Tag::Config(scope) => self.on_config_answer(index, scope, &answer),
             Tag::Collection(collection) => self.on_collection_answer(index, collection, &answer),
+            Tag::Ping(number) => self.on_pong(number, answer.status),
         }
     }
 

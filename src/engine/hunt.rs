@@ -344,15 +344,18 @@ impl Engine {
         let now = self.now;
         let Some(link) = self.link(index) else { return };
         let (address, elapsed) = (link.address, now.saturating_duration_since(link.started));
+        // What earlier credentials were told does not count.
+        let up_to_date = link.credentials == self.credentials;
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         hunt.running.retain(|&other| other != index);
         // The next one's turn is now, even if earlier ones are silent (BOOT-12).
         hunt.next_at = hunt.next_at.min(now);
         let Some(target) = hunt.targets.get_mut(target) else { return };
         let round = &mut target.round;
-        round.refused |= failure.kind == ErrorKind::TlsFailure
-            || failure.stage == Stage::Auth
-                && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument);
+        round.refused |= up_to_date
+            && (failure.kind == ErrorKind::TlsFailure
+                || failure.stage == Stage::Auth
+                    && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument));
         round.refused_bucket |= failure.refuses_bucket();
         round.unreachable |= failure.stage <= Stage::Tcp;
         target.last = Some(AttemptReport {
@@ -364,6 +367,20 @@ impl Engine {
             elapsed,
         });
         self.states_changed = true;
+    }
+
+    /// There are newer credentials: what earlier ones were refused is tried again (BOOT-14).
+    pub(super) fn resume_hunts(&mut self) {
+        for scope in self.scope_ids() {
+            if self.is_stopped(scope) {
+                self.drop_hunt(scope);
+                self.start_hunt(scope);
+            } else if let Some(hunt) = &mut self.scope_mut(scope).hunt {
+                for target in &mut hunt.targets {
+                    target.round.refused = false;
+                }
+            }
+        }
     }
 
     /// The scope has its map, by `winner`: other attempts end. The cluster's connection stays as the idle one.

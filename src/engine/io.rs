@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{OpId, Response};
+use super::{OpId, PingReport, Response};
 use crate::error::OpError;
 use crate::map::ClusterMap;
 
@@ -231,6 +231,13 @@ pub enum Event {
         op: OpId,
         /// How it ended.
         result: Result<Response, OpError>,
+    },
+    /// A ping that [`super::Engine::ping`] began is over; comes exactly once for each, unless it was cancelled.
+    Pinged {
+        /// Which one.
+        op: OpId,
+        /// What came of it.
+        report: Box<PingReport>,
     },
     /// A newer cluster map is in use: of a bucket, or of the cluster where it names none.
     MapChanged(Arc<ClusterMap>),

@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::fetch::{Errand, Fetch};
+use super::health::Notes;
 use super::queue::OpQueue;
 use super::scope::ScopeId;
 use super::sealed::tls_failure;
 use super::secure::Secure;
+use super::thaw::Suspicion;
 use super::{ConnId, Engine, Input, LookupId, Output, Stage, Tag};
 use crate::conn::{ConnEvent, Connection};
 use crate::error::ErrorKind;
@@ -32,6 +34,11 @@ const SERVED: Duration = Duration::from_secs(5);
 /// Between dials for a bucket that the node refuses (`connecting.md` 4.5).
 const BUCKET_PAUSE: Duration = Duration::from_millis(500);
 const BUCKET_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// After newer credentials were refused on a connection in use, dials go on at this pace for so long (AUTH-11).
+const REFUSED_PAUSE: Duration = Duration::from_millis(10);
+const REFUSED_PAUSE_MAX: Duration = Duration::from_secs(1);
+const REFUSED_LIMIT: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -58,6 +65,9 @@ pub(super) struct Link {
     pub(super) bucket_refused: Option<(Status, Option<String>)>,
     pub(super) last_failure: Option<Failure>,
     pub(super) draining: Option<Instant>,
+    /// Which credentials its connection has shown: a count of [`Engine::set_authenticator`] and [`Engine::set_tls`].
+    pub(super) credentials: u32,
+    pub(super) notes: Notes,
 }
 
 /// What a link is there for.
@@ -151,17 +161,36 @@ pub(super) struct Backoff {
     pause: Option<Duration>,
     down_since: Option<Instant>,
     ready_at: Option<Instant>,
+    /// A token was refused on a connection in use: since when dials follow the pace for that, and the next pause.
+    refused: Option<(Instant, Duration)>,
 }
 
 impl Backoff {
     /// The connection began to serve.
     pub(super) const fn ready(&mut self, now: Instant) {
         self.ready_at = Some(now);
+        self.refused = None;
+    }
+
+    /// Newer credentials were refused on a connection in use (AUTH-11).
+    pub(super) const fn credentials_refused(&mut self, now: Instant) {
+        self.refused = Some((now, REFUSED_PAUSE));
+    }
+
+    /// The pause before the dial after the next failure.
+    pub(super) const fn pause(&self) -> Option<Duration> {
+        self.pause
     }
 
     /// How long to wait before the next dial, before jitter.
     pub(super) fn next(&mut self, longest: Duration, now: Instant) -> Duration {
         self.reset_if_served(now);
+        if let Some((since, pause)) = self.refused
+            && now.saturating_duration_since(since) < REFUSED_LIMIT
+        {
+            self.refused = Some((since, (pause * 2).min(REFUSED_PAUSE_MAX)));
+            return pause;
+        }
         let down_since = *self.down_since.get_or_insert(now);
         let ceiling =
             if now.saturating_duration_since(down_since) < LONG_DOWN { SHORT_PAUSE } else { longest };
@@ -234,7 +263,12 @@ impl Link {
             Phase::Dialing { rest, next_at, .. } if !rest.is_empty() => Some(self.deadline.min(*next_at)),
             Phase::Dialing { .. } => Some(self.deadline),
             Phase::Live { app: App::Kv(connection), .. } if connection.is_ready() => {
-                earliest(connection.poll_timeout(), self.config_retry.map(|(at, _)| at))
+                let patience = match self.notes.suspicion {
+                    Suspicion::Probed(until) if connection.awaits_probe() => Some(until),
+                    _ => None,
+                };
+                let due = earliest(connection.poll_timeout(), patience);
+                earliest(due, self.config_retry.map(|(at, _)| at))
             }
             Phase::Live { .. } => Some(self.deadline),
             Phase::Asleep => None,
@@ -327,6 +361,8 @@ impl Engine {
             bucket_refused: None,
             last_failure: None,
             draining: None,
+            credentials: 0,
+            notes: Notes::default(),
         };
         match self.free_links.pop() {
             Some(index) => {
@@ -378,6 +414,9 @@ impl Engine {
 
     pub(super) fn on_received(&mut self, index: u32, data: &[u8]) {
         let now = self.now;
+        if let Some(link) = self.link_mut(index) {
+            link.notes.active = Some(now);
+        }
         match self.link_mut(index).map(|link| &mut link.phase) {
             Some(Phase::Live { tls: None, app: App::Kv(connection), .. }) => {
                 connection.handle_read(data, now);
@@ -390,11 +429,18 @@ impl Engine {
     }
 
     pub(super) fn on_written(&mut self, index: u32, len: usize) {
+        let now = self.now;
         let Some(link) = self.link_mut(index) else { return };
+        link.notes.active = Some(now);
         let Phase::Live { tls, app, .. } = &mut link.phase else { return };
         let plain = tls.as_mut().map_or(len, |tls| tls.written(len));
         app.written(plain);
         link.transmit_announced = false;
+        if link.notes.unwritten_pings && !app.has_output() {
+            link.notes.unwritten_pings = false;
+            let serial = link.serial;
+            self.on_pings_written(index, serial);
+        }
         self.flush(index);
         self.close_if_drained(index);
     }
@@ -417,6 +463,7 @@ impl Engine {
         {
             self.on_conn_event(index, event);
         }
+        self.show_newer_credentials(index);
         self.flush(index);
         self.close_if_drained(index);
         // A connection that serves moves its keep-alive with every read: its timer is set when it fires.
@@ -459,6 +506,8 @@ impl Engine {
                 let failure = Failure { stage: failure.stage, kind: failure.kind, text: failure.text };
                 self.fail_link(index, failure);
             }
+            ConnEvent::Renewed(judged) => self.on_renewed(index, judged),
+            ConnEvent::Stale => self.close_stale(index),
             ConnEvent::Broken { error, culprit } => self.on_broken(index, &error, culprit),
         }
     }
@@ -480,7 +529,9 @@ impl Engine {
             link.bucket_refused = None;
             link.backoff.ready(now);
         }
-        self.remembered = mechanism.or(self.remembered);
+        if link.credentials == self.credentials {
+            self.remembered = mechanism.or(self.remembered);
+        }
         self.states_changed = true;
         if let Some(bucket) = wants_bucket.filter(|_| !bound) {
             self.on_bucket_refused(index, bucket, role);
@@ -554,6 +605,10 @@ impl Engine {
             self.remove_link(index);
             return;
         }
+        if self.give_up_suspect(index) {
+            return;
+        }
+        let Some(link) = self.link_mut(index) else { return };
         let (deadline, retry) = (link.deadline, link.config_retry);
         match &mut link.phase {
             Phase::Waiting { until } if *until <= now => self.dial(index),

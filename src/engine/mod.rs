@@ -18,17 +18,24 @@ mod advice;
 mod codec;
 mod collections;
 mod config;
+mod credentials;
+mod diagnostics;
 mod dial;
 mod ending;
 mod farewell;
 mod fetch;
+mod health;
 mod hunt;
 mod io;
+mod json;
 mod link;
 mod op;
 mod ops;
 mod outcome;
+mod ping;
+mod probes;
 mod queue;
+mod ready;
 mod report;
 mod retry;
 mod salting;
@@ -36,10 +43,12 @@ mod scope;
 mod sealed;
 mod secure;
 mod security;
+mod snapshot;
 mod srv;
 mod table;
 #[cfg(test)]
 mod tests;
+mod thaw;
 mod timers;
 mod tracker;
 mod web;
@@ -51,6 +60,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 pub use config::{ConfigError, EngineConfig, Surroundings};
+pub use credentials::Replace;
+pub use diagnostics::{DiagnosticsReport, EndpointDiagnostics};
+pub use health::{
+    BucketHealth, ClusterState, ConnectionHealth, ConnectionProtocol, ConnectionRole, ConnectionState,
+    EndpointFailure, Health, LastError, MapSummary,
+};
 pub use io::{
     ConnId, Datagram, Dial, Event, Input, LinkError, Lookup, LookupError, LookupId, Orphan, Output, QueryId,
 };
@@ -58,9 +73,12 @@ pub use op::{
     BucketRef, CollectionRef, Concat, Count, DesiredState, Durability, OpId, OpKind, Operation, RejectReason,
     Rejected, Response, RetryReason, RetryStrategy, Store, StoreMode,
 };
+pub use ping::{EndpointPing, PingReport, PingRequest, PingState};
+pub use ready::ReadyRequest;
 pub use report::{AttemptReport, BootstrapReport, Stage};
 
 use collections::Collection;
+use credentials::Replacement;
 use link::{App, ConnTable, Failure, Link, Phase, earliest};
 use salting::Job;
 use scope::{Bucket, Scope, ScopeId};
@@ -71,7 +89,7 @@ use timers::Deadlines;
 use crate::auth::{Mechanism, SaltCache};
 use crate::entropy::Entropy;
 use crate::error::ErrorKind;
-use crate::map::ClusterMap;
+use crate::map::{ClusterMap, NetworkReason};
 use crate::tls::{NoteLevel, TlsProfile};
 use crate::wire::{
     ErrorMap,
@@ -87,10 +105,12 @@ enum Tag {
     Config(ScopeId),
     /// A look-up of a collection's id.
     Collection(u32),
+    /// A question of a ping, by number.
+    Ping(u32),
 }
 
 /// Counts of what passed by, for tests and reports.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counters {
     /// Maps that were parsed and accepted as documents.
@@ -102,7 +122,8 @@ pub struct Counters {
 }
 
 /// Why the engine wants to be called again, for finding busy loops.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum WakeReason {
     /// It does not.
@@ -155,6 +176,8 @@ pub struct Engine {
     /// Links that failed before they were dialled, to be dealt with in turn and not in each other's midst.
     failing: Vec<(u32, u32, Failure)>,
     was_full: bool,
+    /// The operation on its way is one that was just submitted.
+    fresh: bool,
 
     links: Vec<Option<Box<Link>>>,
     free_links: Vec<u32>,
@@ -178,8 +201,19 @@ pub struct Engine {
     buckets: Vec<Bucket>,
     collections: Vec<Collection>,
     network: Option<String>,
+    /// Why that one.
+    network_reason: Option<NetworkReason>,
+    /// Questions of pings and of waits for readiness.
+    rounds: Vec<probes::Round>,
+    probe_serial: u32,
+    /// How endpoints failed whose links are gone, the latest last.
+    past: VecDeque<health::PastFailure>,
     started: bool,
 
+    /// Counts the changes of credentials and certificates.
+    credentials: u32,
+    /// Connections that are replaced one after the other.
+    replacement: Option<Replacement>,
     remembered: Option<Mechanism>,
     salts: SaltCache,
     salting: Vec<Job>,
@@ -216,6 +250,7 @@ impl Engine {
             requeue: Vec::new(),
             failing: Vec::new(),
             was_full: false,
+            fresh: false,
             links: Vec::new(),
             free_links: Vec::new(),
             link_serial: 0,
@@ -232,7 +267,13 @@ impl Engine {
             buckets: Vec::new(),
             collections: Vec::new(),
             network: None,
+            network_reason: None,
+            past: VecDeque::new(),
+            rounds: Vec::new(),
+            probe_serial: 0,
             started: false,
+            credentials: 0,
+            replacement: None,
             remembered: None,
             salts: SaltCache::new(),
             salting: Vec::new(),
@@ -338,7 +379,7 @@ impl Engine {
     pub fn poll_output(&mut self) -> Output {
         loop {
             if let Some(output) = self.outputs.pop_front() {
-                if let Output::Event(Event::Completed { op, .. }) = &output {
+                if let Output::Event(Event::Completed { op, .. } | Event::Pinged { op, .. }) = &output {
                     self.ops.release(*op);
                 }
                 return output;
@@ -350,7 +391,7 @@ impl Engine {
             if self.outputs.is_empty() {
                 let (next, _) = self.next_wake();
                 // What became due meanwhile is done before anybody waits.
-                if self.failing.is_empty() && next.is_none_or(|at| at > self.now) {
+                if self.failing.is_empty() && !self.states_changed && next.is_none_or(|at| at > self.now) {
                     return Output::Wait(next);
                 }
             }
@@ -407,7 +448,11 @@ impl Engine {
 
     /// Time only moves forward.
     fn advance(&mut self, now: Instant) {
+        let gap = now.saturating_duration_since(self.now);
         self.now = self.now.max(now);
+        if gap > Duration::from_secs(1) {
+            self.on_gap(gap);
+        }
     }
 
     /// An instant from now; one that cannot be expressed is as far as can be.
@@ -428,6 +473,7 @@ impl Engine {
         consider(self.link_timers.next(), WakeReason::Connection);
         consider(self.salting_due(), WakeReason::Computation);
         consider(self.srv_due(), WakeReason::Bootstrap);
+        consider(self.replacement_due(), WakeReason::Connection);
         for bucket in &self.buckets {
             consider(bucket.stream_at, WakeReason::Map);
         }
@@ -471,6 +517,7 @@ impl Engine {
             self.on_link_timer(index);
         }
         self.salt_slice();
+        self.tick_replacement();
         for bucket in 0..self.buckets.len() as u32 {
             self.tick_stream(bucket);
         }
@@ -481,6 +528,7 @@ impl Engine {
             }
         }
         if std::mem::take(&mut self.states_changed) {
+            self.run_rounds();
             self.check_watchers();
         }
         self.run_closing();

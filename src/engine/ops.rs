@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::codec::{self, Verdict};
+use super::hunt::Hunt;
 use super::link::{App, Link, Phase};
 use super::op::{OpKind, Store, StoreMode};
 use super::scope::ScopeId;
 use super::table::{LinkRef, Op, Place, ReasonSet, Refusal, Work};
+use super::thaw::Suspicion;
 use super::{
     Closing, DesiredState, Durability, Engine, OpId, Operation, RejectReason, Rejected, RetryReason,
     RetryStrategy, Tag,
@@ -17,7 +19,8 @@ use crate::conn::{Answer, SendError};
 use crate::error::{ErrorKind, OpContext, OpError};
 use crate::ids::{Opaque, VbucketId};
 use crate::wire::{
-    self, DurabilityLevel, Encode, ErrorBody, Feature, HEADER_LEN, Leb128, RequestFrameInfos, datatype,
+    self, DurabilityLevel, Encode, ErrorBody, Feature, HEADER_LEN, Leb128, RequestFrameInfos, Status,
+    datatype,
 };
 
 /// The longest logical key in the default collection, and in any other (`kv-protocol.md` 1.2).
@@ -59,7 +62,9 @@ impl Engine {
             None => options.kv_timeout,
         };
         let id = self.enter(Work::Kv(operation), timeout);
+        self.fresh = true;
         self.dispatch(id);
+        self.fresh = false;
         Ok(id)
     }
 
@@ -72,7 +77,8 @@ impl Engine {
         id
     }
 
-    /// Waits until a bucket, or without one the cluster, is connected as `desired` (BOOT-28).
+    /// Waits until a bucket, or without one the cluster, is connected as `desired`: the map is there, and of a bucket the
+    /// key-value connections (BOOT-28). Nothing is sent for it; [`Engine::wait_until_ready_with`] asks the services too.
     pub fn wait_until_ready(
         &mut self,
         bucket: Option<super::BucketRef>,
@@ -83,7 +89,7 @@ impl Engine {
         self.advance(now);
         self.states_changed = true;
         let bucket = bucket.map(|bucket| bucket.0).filter(|&bucket| (bucket as usize) < self.buckets.len());
-        let id = self.enter(Work::Ready { bucket, desired }, timeout);
+        let id = self.enter(Work::Ready { bucket, desired, staged: None }, timeout);
         self.watch(id);
         id
     }
@@ -236,7 +242,9 @@ impl Engine {
     pub(super) fn hand_to(&mut self, id: OpId, index: u32) {
         let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
         let ready = match &link.phase {
-            Phase::Live { app: App::Kv(connection), .. } => connection.can_send() && link.queue.is_empty(),
+            Phase::Live { app: App::Kv(connection), .. } => {
+                connection.can_send() && link.queue.is_empty() && link.notes.suspicion == Suspicion::None
+            }
             _ => false,
         };
         if ready {
@@ -244,6 +252,16 @@ impl Engine {
             self.announce_transmit(index);
             return;
         }
+        if self.fresh
+            && let Some(failure) = link.last_failure.as_ref()
+            && link.queue.len() >= self.config.options.max_queue_size
+        {
+            let why = format!("{}, which failed at {}: {}", link.endpoint, failure.stage, failure.text);
+            let cause = failure.kind;
+            self.overflow(id, &why, Some(cause));
+            return;
+        }
+        let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else { return };
         let (down, asleep) =
             (matches!(link.phase, Phase::Waiting { .. }), matches!(link.phase, Phase::Asleep));
         let Some(op) = self.ops.get_mut(id) else { return };
@@ -256,13 +274,36 @@ impl Engine {
         }
         op.place = Place::Link(index);
         link.queue.push(id);
+        let suspect = link.notes.suspicion != Suspicion::None;
         if asleep {
             self.dial(index);
+        } else if suspect {
+            self.flush_queue(index);
+            self.announce_transmit(index);
         }
+    }
+
+    /// An operation that was just submitted finds more of them waiting than may (BOOT-30).
+    fn overflow(&mut self, id: OpId, what: &str, cause: Option<ErrorKind>) {
+        let max = self.config.options.max_queue_size;
+        let detail = format!("{max} operations (max_queue_size) wait already for {what}");
+        let mut error = self.error(id, ErrorKind::RequestCanceled, Some(detail));
+        error.context_mut().cause = cause.filter(|&kind| kind != ErrorKind::UnambiguousTimeout);
+        self.complete(id, Err(error));
     }
 
     /// Lets an operation wait for a map, or for a node to take its vbucket.
     pub(super) fn park(&mut self, id: OpId, bucket: u32, reason: Option<RetryReason>) {
+        if self.fresh && self.buckets[bucket as usize].parked.len() >= self.config.options.max_queue_size {
+            let state = &self.buckets[bucket as usize];
+            let failed = |hunt: &Hunt| hunt.targets.iter().any(|target| target.last.is_some());
+            if reason.is_some() || state.scope.hunt.as_ref().is_some_and(failed) {
+                let name = state.name.clone();
+                let cause = self.report(ScopeId::Bucket(bucket)).map(|report| report.kind);
+                self.overflow(id, &format!("a node of bucket {name:?}"), cause);
+                return;
+            }
+        }
         let Some(op) = self.ops.get_mut(id) else { return };
         if let Some(reason) = reason {
             op.reasons.insert(reason);
@@ -285,11 +326,21 @@ impl Engine {
             if link.queue.is_empty() || !connection.can_send() || link.draining.is_some() {
                 return;
             }
+            if link.notes.suspicion != Suspicion::None && !self.is_trusted(index) {
+                return;
+            }
+            let Some(link) = self.links.get_mut(index as usize).and_then(Option::as_deref_mut) else {
+                return;
+            };
             let Some(id) = link.queue.pop() else { return };
             match self.ops.get(id).map(|op| op.place) {
                 // Routed again, since a map may have come while it waited.
                 Some(Place::Link(waiting)) if waiting == index => self.write_queued(id, index),
-                _ => {}
+                _ => {
+                    if let Some(link) = self.link_mut(index) {
+                        link.queue.was_stale();
+                    }
+                }
             }
         }
     }
@@ -430,6 +481,10 @@ impl Engine {
             Verdict::NoBucket => {
                 self.put_off(id, RetryReason::NodeNotAvailable);
                 self.close_link(index, ErrorKind::BucketNotFound, "the connection lost its bucket");
+            }
+            Verdict::Close(kind) if answer.status == Status::AUTH_STALE => {
+                self.fail(id, kind, Some(super::credentials::STALE.to_owned()));
+                self.close_stale(index);
             }
             Verdict::Close(kind) => {
                 self.fail(id, kind, None);

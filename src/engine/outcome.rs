@@ -50,6 +50,10 @@ impl Engine {
         let Some(op) = self.ops.get(id) else { return };
         let (place, link) = (op.place, op.link);
         match &op.work {
+            Work::Ping(_) => {
+                self.finish_ping(id);
+                return;
+            }
             Work::Bootstrap | Work::Ready { .. } => {
                 let error = self.not_ready(id);
                 self.leave(id);
@@ -146,6 +150,7 @@ impl Engine {
                 }
             }
             Work::Bootstrap => context.operation = "connect",
+            Work::Ping(_) => context.operation = "ping",
             Work::Ready { bucket, .. } => {
                 context.operation = "wait_until_ready";
                 if let Some(bucket) = bucket {
@@ -207,7 +212,8 @@ impl Engine {
                     connection.give_up(opaque);
                 }
             }
-            Place::Pause(_) | Place::Nowhere | Place::Watch => {}
+            Place::Watch => self.forget_ready(id),
+            Place::Pause(_) | Place::Nowhere => {}
         }
         self.deadlines.clear(id.slot);
         self.pauses.clear(id.slot);
@@ -220,6 +226,9 @@ impl Engine {
 
     /// The end of an operation.
     pub(super) fn complete(&mut self, id: OpId, result: Result<Response, OpError>) {
+        if self.ops.get(id).is_some_and(|op| op.place == Place::Watch) {
+            self.forget_ready(id);
+        }
         if !self.ops.remove(id) {
             return;
         }
@@ -267,17 +276,29 @@ impl Engine {
                     let stopped = self.scope_ids().any(|scope| self.is_stopped(scope));
                     (done, stopped)
                 }
-                Work::Ready { bucket: Some(bucket), desired } => {
-                    (self.bucket_is_ready(*bucket, *desired), self.is_stopped(ScopeId::Bucket(*bucket)))
+                Work::Ready { bucket: Some(bucket), desired, .. } => {
+                    let (bucket, desired) = (*bucket, *desired);
+                    if desired == DesiredState::Online && self.buckets[bucket as usize].scope.map.is_some() {
+                        self.wake_all(bucket);
+                    }
+                    (self.bucket_is_ready(bucket, desired), self.is_stopped(ScopeId::Bucket(bucket)))
                 }
                 Work::Ready { bucket: None, .. } => (
                     self.cluster.map.is_some() || self.mapless,
                     self.scope_ids().any(|scope| self.is_stopped(scope)),
                 ),
+                Work::Ping(_) => {
+                    if self.drive_ping(id) {
+                        self.watchers.push(id);
+                    }
+                    continue;
+                }
                 Work::Kv(_) => continue,
             };
             if done {
-                self.complete(id, Ok(Response::Ready));
+                if self.go_on_to_services(id) {
+                    self.watchers.push(id);
+                }
             } else if hopeless {
                 let error = self.not_ready(id);
                 self.complete(id, Err(error));
@@ -285,6 +306,16 @@ impl Engine {
                 self.watchers.push(id);
             }
         }
+    }
+
+    /// The connections are there: that is all, or services are asked next. Whether the wait is still under way.
+    fn go_on_to_services(&mut self, id: OpId) -> bool {
+        if let Some(Work::Ready { bucket, desired, staged: Some(_) }) = self.ops.get(id).map(|op| &op.work) {
+            let (bucket, desired) = (*bucket, *desired);
+            return self.drive_ready(id, bucket, desired);
+        }
+        self.complete(id, Ok(Response::Ready));
+        false
     }
 
     pub(super) fn bucket_is_ready(&self, bucket: u32, desired: DesiredState) -> bool {
@@ -335,9 +366,13 @@ impl Engine {
                 .collect();
             (!texts.is_empty()).then(|| texts.join("; "))
         });
+        let stage = self.describe_ready(id);
         let context = error.context_mut();
         context.bootstrap = report.map(Box::new);
-        context.detail = failing;
+        context.detail = match (stage, failing) {
+            (Some(stage), Some(failing)) => Some(format!("{stage}; {failing}")),
+            (stage, failing) => stage.or(failing),
+        };
         error
     }
 }

@@ -22,6 +22,16 @@ impl OpQueue {
         self.entries.pop_front()
     }
 
+    /// How many operations wait.
+    pub(super) fn len(&self) -> usize {
+        self.entries.len().saturating_sub(self.stale)
+    }
+
+    /// The entry that came last by [`OpQueue::pop`] was a stale one.
+    pub(super) const fn was_stale(&mut self) {
+        self.stale = self.stale.saturating_sub(1);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use serde::Serialize;
+
+use super::json;
 use crate::error::ErrorKind;
 
 /// How far a connection got before it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Stage {
     /// Looking up the host name.
@@ -47,7 +51,7 @@ impl fmt::Display for Stage {
 }
 
 /// One seed and the last thing that happened to it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct AttemptReport {
     /// The seed as `host:port`.
@@ -61,16 +65,18 @@ pub struct AttemptReport {
     /// The error's kind.
     pub kind: Option<ErrorKind>,
     /// Time from the attempt's start to its failure, or to the report.
+    #[serde(serialize_with = "json::millis", rename = "elapsed_ms")]
     pub elapsed: Duration,
 }
 
 /// Why there is no map (BOOT-16). One line by `Display`: every seed with its stage.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct BootstrapReport {
     /// The most specific kind of failure seen.
     pub kind: ErrorKind,
     /// Time since the start.
+    #[serde(serialize_with = "json::millis", rename = "elapsed_ms")]
     pub elapsed: Duration,
     /// The last attempt per seed, at most 32.
     pub attempts: Vec<AttemptReport>,

@@ -104,6 +104,10 @@ impl Engine {
     /// The pause of an operation has passed.
     pub(super) fn on_pause_over(&mut self, slot: u32) {
         let Some(id) = self.ops.id(slot) else { return };
+        if self.ops.get(id).is_some_and(|op| op.place == Place::Watch) {
+            self.on_ready_pause_over(id);
+            return;
+        }
         if let Some(op) = self.ops.get_mut(id).filter(|op| matches!(op.place, Place::Pause(_))) {
             op.place = Place::Nowhere;
             self.dispatch(id);
@@ -147,6 +151,7 @@ impl Engine {
         match tag {
             Tag::Config(scope) => self.on_config_lost(index, scope),
             Tag::Collection(collection) => self.on_collection_lost(collection),
+            Tag::Ping(number) => self.on_ping_lost(index, number),
             Tag::Op(slot) => {
                 let Some(id) = self.ops.id(slot) else { return };
                 let Some(op) = self.ops.get_mut(id) else { return };

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::link::Link;
 use super::{ConnId, Engine};
-use crate::auth::{Authenticator, PasswordHasher, SaltRequest};
+use crate::auth::{Authenticator, PasswordAuthenticator, PasswordHasher, SaltRequest};
+use crate::conn::Connection;
 use crate::trace::debug;
 
 /// Rounds of PBKDF2 per slice: about a millisecond.
@@ -14,6 +15,8 @@ const PAUSE: Duration = Duration::from_micros(1);
 
 /// A password being salted, and the connections that wait for it, by link.
 pub(super) struct Job {
+    /// Whose password; that of a connection that was opened with earlier credentials is another.
+    login: PasswordAuthenticator,
     request: SaltRequest,
     hasher: PasswordHasher,
     waiting: Vec<(u32, ConnId)>,
@@ -23,8 +26,10 @@ pub(super) struct Job {
 impl Engine {
     /// A handshake needs the password salted so.
     pub(super) fn salt(&mut self, index: u32, request: SaltRequest) {
-        let Authenticator::Password(login) = &self.config.authenticator else { return };
-        if let Some(salted) = self.salts.get(login, &request) {
+        let opened_as = self.link(index).and_then(Link::connection).map(Connection::authenticator);
+        let Some(Authenticator::Password(login)) = opened_as else { return };
+        let login = login.clone();
+        if let Some(salted) = self.salts.get(&login, &request) {
             // The cached value stays in zeroised memory, the connection takes what it needs of it.
             if let Some(connection) =
                 self.links.get_mut(index as usize).and_then(|link| link.as_mut()?.connection_mut())
@@ -34,14 +39,16 @@ impl Engine {
             return;
         }
         let Some(conn) = self.link(index).and_then(Link::conn) else { return };
-        if let Some(job) = self.salting.iter_mut().find(|job| job.request == request) {
+        if let Some(job) =
+            self.salting.iter_mut().find(|job| job.request == request && job.login.is_same(&login))
+        {
             job.waiting.push((index, conn));
             return;
         }
         debug!(iterations = request.iterations, "salting the password");
-        let hasher = PasswordHasher::new(login, &request);
+        let hasher = PasswordHasher::new(&login, &request);
         let due = self.after(PAUSE);
-        self.salting.push(Job { request, hasher, waiting: vec![(index, conn)], due });
+        self.salting.push(Job { login, request, hasher, waiting: vec![(index, conn)], due });
     }
 
     pub(super) fn salting_due(&self) -> Option<Instant> {
@@ -78,7 +85,9 @@ impl Engine {
                 self.work_link(index);
             }
         }
-        if let Authenticator::Password(login) = &self.config.authenticator {
+        if let Authenticator::Password(login) = &self.config.authenticator
+            && login.is_same(&job.login)
+        {
             self.salts.insert(login, job.request, salted);
         }
     }

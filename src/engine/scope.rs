@@ -273,6 +273,7 @@ impl Engine {
             Ok(choice) => {
                 info!(network = %choice.name, reason = %choice.reason, "network chosen");
                 self.network = Some(choice.name);
+                self.network_reason = Some(choice.reason);
                 true
             }
             Err(error) => {

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::ping::Ping;
+use super::ready::Staged;
 use super::{ConnId, DesiredState, OpId, Operation, RetryReason};
 use crate::ids::{Opaque, VbucketId};
 use crate::wire::{ServerDuration, Status};
@@ -52,7 +54,11 @@ pub(super) enum Work {
     Ready {
         bucket: Option<u32>,
         desired: DesiredState,
+        /// What comes behind the connections, if services were asked for.
+        staged: Option<Box<Staged>>,
     },
+    /// Ends when every endpoint has answered, or with the time it was given.
+    Ping(Box<Ping>),
 }
 
 /// Where an operation waits.

@@ -6,6 +6,7 @@ use super::fetch::{Errand, Fetch, FetchEvent, Want};
 use super::link::{App, Failure, Link, Phase, Role};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
+use crate::auth::Authenticator;
 use crate::error::ErrorKind;
 use crate::http::{self, Authorization, Exchange, HttpError, Method, Request};
 use crate::map::{Endpoint, MapKind, Service};
@@ -139,9 +140,9 @@ impl Engine {
         let Some(link) = self.link(index) else { return };
         let Some(errand) = link.errand.clone() else { return };
         if let Want::Answer(number) = errand.want {
-            let endpoint = link.endpoint.clone();
+            self.note_errand(number, index);
             self.remove_link(index);
-            self.on_web_answer(number, &endpoint, Ok(WebAnswer { status, body }));
+            self.on_web_answer(number, &Ok(WebAnswer { status, body }));
             return;
         }
         let name = link.bucket.map(|bucket| self.buckets[bucket as usize].name.clone());
@@ -159,6 +160,15 @@ impl Engine {
                 }
                 return;
             }
+            // Not every service honours client certificates (AUTH-7).
+            (401 | 403, _) if matches!(self.config.authenticator, Authenticator::Certificate(_)) => Failure {
+                stage: Stage::Auth,
+                kind: ErrorKind::AuthenticationFailure,
+                text: format!(
+                    "CertificateAuthNotSupported: the manager does not accept the client certificate as a login \
+                     (HTTP {status}): leave the manager out by bootstrap_on=cccp, or log in with a password"
+                ),
+            },
             (401, _) => Failure {
                 stage: Stage::Auth,
                 kind: ErrorKind::AuthenticationFailure,
@@ -256,14 +266,11 @@ impl Engine {
         }
     }
 
-    /// The answer to an errand.
-    pub(super) fn on_web_answer(
-        &mut self,
-        number: u64,
-        endpoint: &Endpoint,
-        answer: Result<WebAnswer, Failure>,
-    ) {
-        // Who asked is looked up by number.
-        let _ = (number, endpoint, answer);
+    /// The answer to an errand: whoever asked is found by its number.
+    pub(super) fn on_web_answer(&mut self, number: u64, answer: &Result<WebAnswer, Failure>) {
+        let Ok(number) = u32::try_from(number) else { return };
+        if !self.on_http_pong(number, answer) {
+            self.on_nodes_answer(number, answer);
+        }
     }
 }

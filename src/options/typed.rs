@@ -201,7 +201,9 @@ options! {
     /// How long sent bytes may stay unacknowledged before the socket gives up, where the system can tell it
     /// (`TCP_USER_TIMEOUT` of Linux). Default 20 s; zero is off.
     tcp_user_timeout: Duration = secs(20);
-    /// Requests that may wait on one KV connection. Default 2048, at least 1.
+    /// Operations that may wait, unsent, for one KV connection that failed, or for a bucket that cannot be found; one
+    /// more ends at once as [`RequestCanceled`](crate::error::ErrorKind::RequestCanceled) (BOOT-30). What waits for room on
+    /// a connection that serves, or for the first connections, does not count. Default 2048, at least 1.
     max_queue_size: usize = 2048;
     /// The longest pause between dials of one address (BOOT-25). Default 4.096 s.
     server_wait_backoff: Duration = millis(4096);

@@ -38,6 +38,11 @@ impl TlsProfile {
     }
 
     /// Never called: there is no profile.
+    pub fn has_identity(&self) -> bool {
+        match self.0 {}
+    }
+
+    /// Never called: there is no profile.
     pub fn policy(&self) -> Policy {
         match self.0 {}
     }

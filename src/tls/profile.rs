@@ -113,6 +113,11 @@ impl TlsProfile {
         self.0.policy
     }
 
+    /// Whether a client certificate is presented to servers that ask for one.
+    pub fn has_identity(&self) -> bool {
+        self.0.config.client_auth_cert_resolver.has_certs()
+    }
+
     pub(super) fn config(&self) -> &Arc<ClientConfig> {
         &self.0.config
     }

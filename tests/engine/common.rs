@@ -9,8 +9,9 @@ use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::connstr;
 use settee::dns::ResolverConfig;
 use settee::engine::{
-    BootstrapReport, BucketRef, CollectionRef, Concat, DesiredState, Durability, Engine, EngineConfig, Event,
-    OpId, OpKind, Operation, Orphan, Response, Store, StoreMode, Surroundings,
+    BootstrapReport, BucketRef, CollectionRef, Concat, ConfigError, DesiredState, Durability, Engine,
+    EngineConfig, Event, OpId, OpKind, Operation, Orphan, PingReport, Response, Store, StoreMode,
+    Surroundings,
 };
 use settee::error::{ErrorKind, OpError};
 use settee::expiry::Expiry;
@@ -75,6 +76,7 @@ pub(crate) struct Client {
     pub(crate) world: World<Engine>,
     place: Option<(BucketRef, CollectionRef)>,
     outcomes: BTreeMap<OpId, Outcome>,
+    pub(crate) pings: BTreeMap<OpId, PingReport>,
     pub(crate) maps: usize,
     pub(crate) orphans: Vec<Orphan>,
     pub(crate) writable: usize,
@@ -104,6 +106,7 @@ impl Client {
             world: World::new(net, engine),
             place: None,
             outcomes: BTreeMap::new(),
+            pings: BTreeMap::new(),
             maps: 0,
             orphans: Vec::new(),
             writable: 0,
@@ -146,6 +149,13 @@ impl Client {
         client
     }
 
+    /// The same with a configuration.
+    pub(crate) fn connect_as(net: Net, config: EngineConfig) -> Self {
+        let mut client = Self::with(net, config);
+        client.online();
+        client
+    }
+
     /// Steps until every node of the bucket serves.
     pub(crate) fn online(&mut self) {
         let op = self.wait(DesiredState::Online, secs(60));
@@ -182,6 +192,10 @@ impl Client {
             match event {
                 Event::Completed { op, result } => {
                     let before = self.outcomes.insert(op, result);
+                    assert!(before.is_none(), "{op:?} ended twice");
+                }
+                Event::Pinged { op, report } => {
+                    let before = self.pings.insert(op, *report);
                     assert!(before.is_none(), "{op:?} ended twice");
                 }
                 Event::MapChanged(_) => self.maps += 1,
@@ -349,13 +363,46 @@ pub(crate) fn error(outcome: &Outcome) -> &OpError {
     }
 }
 
+/// A configuration with the files that its settings name and nothing else of the world.
+#[expect(clippy::unwrap_in_result, reason = "what is tested is the configuration's own result")]
+pub(crate) fn config_with(
+    net: &mut Net,
+    text: &str,
+    authenticator: Authenticator,
+    files: &[(&str, &str)],
+) -> Result<EngineConfig, ConfigError> {
+    let surroundings = Surroundings {
+        files: &mut |path| {
+            let found = files.iter().find(|(name, _)| *name == path);
+            found.map(|(_, text)| text.as_bytes().to_vec()).ok_or_else(|| "no such file".to_owned())
+        },
+        platform: &mut PlatformStore::default,
+        trust: Vec::new(),
+        resolver: None,
+        unix_time: net.cluster().unix(),
+    };
+    let parsed = connstr::parse(text).expect("a valid connection string");
+    EngineConfig::with(&parsed, Options::default(), authenticator, surroundings)
+}
+
+/// A configuration for TLS that trusts the cluster's authority.
+pub(crate) fn secure(net: &mut Net, text: &str, authenticator: Authenticator) -> EngineConfig {
+    let ca = net.cluster().ca_pem();
+    let text = format!("{text}{}trust_certificate=ca.pem", if text.contains('?') { '&' } else { '?' });
+    config_with(net, &text, authenticator, &[("ca.pem", &ca)]).expect("valid settings")
+}
+
+pub(crate) fn password(user: &str, password: &str) -> Authenticator {
+    Authenticator::Password(PasswordAuthenticator::new(user, password).expect("a valid name"))
+}
+
 /// Where the simulated name server is.
 pub(crate) fn name_server(index: u8) -> SocketAddr {
     SocketAddr::from(([10, 9, 9, index], 53))
 }
 
 /// A configuration that trusts this PEM, and asks the first `servers` of the [`name_server`]s.
-pub(crate) fn config_with(text: &str, password: &str, trust: Option<String>, servers: u8) -> EngineConfig {
+pub(crate) fn config_trusting(text: &str, password: &str, trust: Option<String>, servers: u8) -> EngineConfig {
     let login = PasswordAuthenticator::new("Administrator", password).expect("a valid name");
     let parsed = connstr::parse(text).expect("a valid connection string");
     let trust = trust.map(|pem| TrustSource::Pem { origin: "ca.pem".into(), text: pem.into_bytes() });
@@ -372,7 +419,7 @@ pub(crate) fn config_with(text: &str, password: &str, trust: Option<String>, ser
 
 /// A configuration that trusts the authority of a network's cluster.
 pub(crate) fn config_tls(net: &mut Net, text: &str) -> EngineConfig {
-    config_with(text, "password", Some(net.cluster().ca_pem()), 0)
+    config_trusting(text, "password", Some(net.cluster().ca_pem()), 0)
 }
 
 /// What connecting has come to, as an error tells it.

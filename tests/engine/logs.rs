@@ -10,7 +10,7 @@ use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 thread_local! {
-    static LINES: RefCell<Option<Vec<String>>> = const { RefCell::new(None) };
+    static LINES: RefCell<Option<Vec<(Level, String)>>> = const { RefCell::new(None) };
 }
 
 struct Collector;
@@ -31,8 +31,8 @@ impl Subscriber for Collector {
         Interest::sometimes()
     }
 
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        *metadata.level() <= Level::INFO && LINES.with_borrow(Option::is_some)
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        LINES.with_borrow(Option::is_some)
     }
 
     fn new_span(&self, _: &Attributes<'_>) -> Id {
@@ -44,9 +44,13 @@ impl Subscriber for Collector {
     fn record_follows_from(&self, _: &Id, _: &Id) {}
 
     fn event(&self, event: &Event<'_>) {
-        let mut line = Line(event.metadata().level().to_string());
+        let mut line = Line(String::new());
         event.record(&mut line);
-        LINES.with_borrow_mut(|lines| lines.get_or_insert_default().push(line.0));
+        LINES.with_borrow_mut(|lines| {
+            if let Some(lines) = lines {
+                lines.push((*event.metadata().level(), line.0));
+            }
+        });
     }
 
     fn enter(&self, _: &Id) {}
@@ -54,8 +58,8 @@ impl Subscriber for Collector {
     fn exit(&self, _: &Id) {}
 }
 
-/// What `f` gives, and the lines of level INFO and above that were logged meanwhile.
-pub(crate) fn logged<T>(f: impl FnOnce() -> T) -> (T, Vec<String>) {
+/// What `f` gives, and all that is logged meanwhile.
+pub(crate) fn all_of<T>(f: impl FnOnce() -> T) -> (T, Vec<(Level, String)>) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         tracing::dispatcher::set_global_default(tracing::Dispatch::new(Collector)).expect("the only one");
@@ -63,4 +67,11 @@ pub(crate) fn logged<T>(f: impl FnOnce() -> T) -> (T, Vec<String>) {
     LINES.set(Some(Vec::new()));
     let value = f();
     (value, LINES.take().unwrap_or_default())
+}
+
+/// What `f` gives, and the lines of level INFO and above that were logged meanwhile.
+pub(crate) fn logged<T>(f: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let (value, lines) = all_of(f);
+    let loud = lines.into_iter().filter(|(level, _)| *level <= Level::INFO);
+    (value, loud.map(|(level, text)| format!("{level}{text}")).collect())
 }

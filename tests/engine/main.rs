@@ -7,7 +7,10 @@ mod bootstrap;
 mod chaos;
 mod common;
 mod contract;
+#[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
+mod credentials;
 mod endings;
+mod health;
 mod hostile;
 #[cfg(feature = "tracing")]
 mod logs;

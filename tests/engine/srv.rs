@@ -13,7 +13,7 @@ use settee_sim::{
 };
 
 use crate::common::{
-    Client, Outcome, config_with, error, kind, ms, name_server, net, node, report, secs, set_node, value,
+    Client, Outcome, config_trusting, error, kind, ms, name_server, net, node, report, secs, set_node, value,
 };
 use crate::script::{place_at, plain_map, usual};
 
@@ -40,7 +40,7 @@ fn dns(net: &mut Net) -> &mut DnsServer {
 }
 
 fn config(text: &str) -> EngineConfig {
-    config_with(text, "password", None, 1)
+    config_trusting(text, "password", None, 1)
 }
 
 fn questions(client: &mut Client) -> Vec<(String, bool)> {
@@ -186,7 +186,7 @@ fn cs_27_the_next_name_server_is_asked() {
         second.settings.delay = ms(5);
         net.place_dns(name_server(2), second);
         dns(&mut net).settings.behaviour = behaviour;
-        let (mut client, outcome) = connect(net, config_with(TEXT, "password", None, 2));
+        let (mut client, outcome) = connect(net, config_trusting(TEXT, "password", None, 2));
         assert_eq!(outcome, Ok(Response::Ready), "{behaviour:?}");
         assert!(client.world.elapsed() < ms(500), "{behaviour:?}: {:?}", client.world.elapsed());
         let second = client.world.net.dns(name_server(2)).expect("a name server");
@@ -245,7 +245,7 @@ fn tls_14_a_records_target_is_the_name_that_the_certificate_must_have() {
     };
     let secure = |net: &mut Net| {
         let pem = net.cluster().ca_pem();
-        config_with("couchbases://cb.sim?bootstrap_timeout=3s", "password", Some(pem), 1)
+        config_trusting("couchbases://cb.sim?bootstrap_timeout=3s", "password", Some(pem), 1)
     };
     let mut net = place("node1.sim");
     let config = secure(&mut net);

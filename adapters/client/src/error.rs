@@ -5,6 +5,7 @@ use settee::connstr::ParseError;
 use settee::engine::{BootstrapReport, ConfigError};
 use settee::error::{ErrorKind, OpContext, OpError};
 use settee::options::OptionError;
+use settee::tls::TlsError;
 
 /// What a call can fail with.
 ///
@@ -42,7 +43,13 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Operation(error) => error.kind(),
-            Self::Configuration(error) if matches!(**error, ConfigError::FeatureNotAvailable { .. }) => {
+            Self::Configuration(error)
+                if matches!(
+                    **error,
+                    ConfigError::FeatureNotAvailable { .. }
+                        | ConfigError::Tls(TlsError::FeatureNotAvailable(_))
+                ) =>
+            {
                 ErrorKind::FeatureNotAvailable
             }
             Self::ConnectionString(_) | Self::Option(_) | Self::Credentials(_) | Self::Configuration(_) => {

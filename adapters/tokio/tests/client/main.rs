@@ -1,12 +1,16 @@
 //! The client on tokio against the simulated cluster on loopback TCP.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
+mod health;
 mod hostile;
 mod lifecycle;
 mod load;
+mod network;
 mod operations;
 mod peer;
 mod refusals;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod rotation;
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod secure;
 mod sockets;

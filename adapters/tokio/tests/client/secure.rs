@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use settee_sim::{Certificates, ClientCertificates, NodeId, SimCluster};
 use settee_tokio::{
-    BearerAuthenticator, CertificateAuthenticator, Cluster, ClusterOptions, Error, ErrorKind,
-    PasswordAuthenticator, TrustSource,
+    BearerAuthenticator, CertificateAuthenticator, Cluster, ClusterOptions, Error, ErrorKind, TrustSource,
 };
 
 use super::{credentials, kind};
@@ -76,11 +75,16 @@ async fn seed_28_and_29_a_ca_file_by_option_or_string_is_all_it_takes() {
 
 #[tokio::test]
 async fn tls_19_a_wrong_ca_is_named_with_what_to_do() {
-    let (sim, other) = (served(), served());
-    for options in [trusting(&other), credentials(&sim).disable_mozilla_ca_certificates(true)] {
-        let error = connect(&sim, options).await.unwrap_err();
-        let said = error.to_string();
-        assert!(said.contains("issuer `CN=Simulated Cluster CA`") || said.contains("not trusted"), "{said}");
+    let (sim, same_name, other) = (served(), served(), served());
+    other.control(|cluster, _| cluster.rotate_certificates(true));
+    for (options, words) in [
+        (trusting(&other), "issuer `CN=Simulated Cluster CA`, which is not trusted"),
+        (credentials(&sim), "issuer `CN=Simulated Cluster CA`, which is not trusted"),
+        (credentials(&sim).trust(TrustSource::Capella), "which is not trusted"),
+        (trusting(&same_name), "the cluster's CA was replaced"),
+    ] {
+        let said = connect(&sim, options).await.unwrap_err().to_string();
+        assert!(said.contains(words), "{said}");
         assert!(said.contains("trust_certificate"), "{said}");
     }
 }

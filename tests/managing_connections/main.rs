@@ -1,9 +1,11 @@
 //! What the documentation's page on managing connections promises, row by row as in `docs/managing-connections.md`:
 //! the rows about strings, settings, seeds and networks.
 
-#[path = "engine/common.rs"]
+#[path = "../engine/common.rs"]
 #[expect(dead_code, reason = "the helpers of the engine's tests; some are used here")]
 mod common;
+#[cfg(feature = "tls-core")]
+mod secure;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -213,11 +215,11 @@ fn seed_38_a_string_that_lost_its_addresses_is_refused() {
 
 #[test]
 fn the_page_has_a_row_for_each_statement_and_the_tests_that_it_names() {
-    let page = include_str!("../docs/managing-connections.md");
+    let page = include_str!("../../docs/managing-connections.md");
     let numbers: Vec<usize> =
         page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok()).collect();
     assert!(numbers.into_iter().eq(1..=38));
-    let source = include_str!("managing_connections.rs");
+    let source = concat!(include_str!("main.rs"), include_str!("secure.rs"));
     let tests: Vec<&str> = source.lines().filter_map(|line| line.strip_prefix("fn seed_")).collect();
     let named: Vec<&str> = page.split("`seed_").skip(1).filter_map(|rest| rest.split('`').next()).collect();
     for name in &named {
