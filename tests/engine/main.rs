@@ -12,6 +12,8 @@ mod credentials;
 mod endings;
 mod health;
 mod hostile;
+#[cfg(feature = "tls")]
+mod hostile_tls;
 #[cfg(feature = "tracing")]
 mod logs;
 mod maps;
@@ -24,3 +26,5 @@ mod round_trips;
 mod script;
 mod sources;
 mod srv;
+#[cfg(feature = "tls")]
+mod ten_failures;
