@@ -12,9 +12,12 @@ mod credentials;
 mod endings;
 mod health;
 mod hostile;
+#[cfg(feature = "tls")]
+mod hostile_tls;
 #[cfg(feature = "tracing")]
 mod logs;
 mod maps;
+mod networks;
 mod oddities;
 mod recovery;
 mod reviewed;
@@ -25,3 +28,5 @@ mod round_trips;
 mod script;
 mod sources;
 mod srv;
+#[cfg(feature = "tls")]
+mod ten_failures;

@@ -91,8 +91,9 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     }
     out.flush()?;
     if let Some(path) = &args.html {
-        std::fs::write(path, html::page(&report))
-            .map_err(|error| Failure::no(format!("the page {} cannot be written: {error}", path.display())))?;
+        std::fs::write(path, html::page(&report)).map_err(|error| {
+            Failure::no(format!("the page {} cannot be written: {error}", path.display()))
+        })?;
     }
     match report.verdict() {
         Severity::Info => Ok(()),

@@ -86,7 +86,9 @@ pub(crate) async fn collect(case: &Case, progress: impl Fn(&str)) -> Facts {
     if let Some(config) = config {
         progress("trying each seed");
         let bucket = facts.given.bucket.clone();
-        facts.seeds = seeds::examine(&config, &seeds, facts.srv_seeds(), bucket.as_deref(), clock, &mut facts.left_out).await;
+        facts.seeds =
+            seeds::examine(&config, &seeds, facts.srv_seeds(), bucket.as_deref(), clock, &mut facts.left_out)
+                .await;
         progress("connecting to the cluster");
         whole::examine(&config, &seeds, &mut facts, clock, &progress).await;
         progress("asking the manager");
@@ -163,7 +165,9 @@ fn configure(connstr: &ConnectionString, case: &Case, given: &mut Given) -> Resu
     problems.truncate(3);
     given.trust_notes = problems;
     let mut config = config.map_err(|error| match error {
-        ConfigError::Tls(settee::tls::TlsError::Identity { .. }) => SetupError::Credentials(error.to_string()),
+        ConfigError::Tls(settee::tls::TlsError::Identity { .. }) => {
+            SetupError::Credentials(error.to_string())
+        }
         ConfigError::Tls(_) | ConfigError::FeatureNotAvailable { .. } => SetupError::Trust(error.to_string()),
         ConfigError::File { .. } => SetupError::Credentials(error.to_string()),
         ConfigError::InvalidArgument(text) if is_about_credentials(&text) => SetupError::Credentials(text),

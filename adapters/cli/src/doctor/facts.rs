@@ -260,5 +260,9 @@ impl Facts {
 
 /// `host:port`, with brackets where the host needs them.
 pub(crate) fn place(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
 }

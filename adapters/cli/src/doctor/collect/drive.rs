@@ -6,7 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use settee::engine::{
-    ConnId, Engine, EngineConfig, Event, Input, LinkError, LookupError, LookupId, OpId, Output, PingReport, Response,
+    ConnId, Engine, EngineConfig, Event, Input, LinkError, LookupError, LookupId, OpId, Output, PingReport,
+    Response,
 };
 use settee::error::OpError;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -166,7 +167,9 @@ impl Driven {
         let now = Instant::now();
         match news {
             News::Connected(conn, local) => self.engine.handle_input(Input::Connected { conn, local }, now),
-            News::Received(conn, data) => self.engine.handle_input(Input::Received { conn, data: &data }, now),
+            News::Received(conn, data) => {
+                self.engine.handle_input(Input::Received { conn, data: &data }, now)
+            }
             News::Written(conn, len) => {
                 if let Some(link) = self.links.get_mut(&conn) {
                     link.busy = false;
@@ -188,7 +191,13 @@ impl Driven {
 }
 
 /// One connection from its dial to its end.
-async fn carry(conn: ConnId, address: SocketAddr, nodelay: bool, mut outgoing: Receiver<Vec<u8>>, news: Sender<News>) {
+async fn carry(
+    conn: ConnId,
+    address: SocketAddr,
+    nodelay: bool,
+    mut outgoing: Receiver<Vec<u8>>,
+    news: Sender<News>,
+) {
     // Nobody is left to be told anything once the engine has gone.
     let why = match TcpStream::connect(address).await {
         Err(error) => LinkError::from(&error),

@@ -44,8 +44,7 @@ pub(super) async fn examine(config: &EngineConfig, facts: &mut Facts, clock: Clo
             && let Ok((document, _)) = ask(format!("/pools/default/buckets/{}", path_segment(bucket))).await
         {
             found.bucket_type = Some(text(&document, "bucketType")).filter(|kind| !kind.is_empty());
-            found.bucket_nodes =
-                nodes(&document).into_iter().map(|node| (node.host, node.status)).collect();
+            found.bucket_nodes = nodes(&document).into_iter().map(|node| (node.host, node.status)).collect();
         }
         facts.pool = Some(found);
         return;
@@ -54,7 +53,11 @@ pub(super) async fn examine(config: &EngineConfig, facts: &mut Facts, clock: Clo
 
 fn read(pool: &Value) -> PoolFacts {
     let status = text(pool, "rebalanceStatus");
-    PoolFacts { rebalancing: !status.is_empty() && status != "none", nodes: nodes(pool), ..PoolFacts::default() }
+    PoolFacts {
+        rebalancing: !status.is_empty() && status != "none",
+        nodes: nodes(pool),
+        ..PoolFacts::default()
+    }
 }
 
 fn nodes(document: &Value) -> Vec<PoolNode> {

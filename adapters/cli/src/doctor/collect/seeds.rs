@@ -32,7 +32,8 @@ pub(super) async fn examine(
     let mut tasks = Vec::new();
     for seed in seeds.iter().take(MOST) {
         let (config, seed, bucket) = (config.clone(), seed.clone(), bucket.map(str::to_owned));
-        tasks.push(tokio::spawn(async move { one(&config, &seed, from_srv, bucket.as_deref(), clock).await }));
+        tasks
+            .push(tokio::spawn(async move { one(&config, &seed, from_srv, bucket.as_deref(), clock).await }));
     }
     let mut facts = Vec::new();
     for task in tasks {
@@ -46,7 +47,13 @@ pub(super) async fn examine(
     facts
 }
 
-async fn one(config: &EngineConfig, seed: &Seed, from_srv: bool, bucket: Option<&str>, clock: Clock) -> SeedFacts {
+async fn one(
+    config: &EngineConfig,
+    seed: &Seed,
+    from_srv: bool,
+    bucket: Option<&str>,
+    clock: Clock,
+) -> SeedFacts {
     let mut facts = SeedFacts { at: seed_addr(seed), from_srv, kv: None, tls: Vec::new(), http: None };
     if let (Some(port), Some(deadline)) = (seed.kv, clock.stage()) {
         let mut only = seed.clone();
@@ -124,7 +131,8 @@ async fn attempt(
 fn failure(health: &Health, kind: ErrorKind, otherwise: &str) -> Attempt {
     let hunts = health.hunt.iter().chain(health.buckets.iter().filter_map(|bucket| bucket.hunt.as_ref()));
     let attempts: Vec<_> = hunts.flat_map(|hunt| &hunt.attempts).collect();
-    let deepest = attempts.iter().filter(|attempt| attempt.error.is_some()).max_by_key(|attempt| attempt.stage);
+    let deepest =
+        attempts.iter().filter(|attempt| attempt.error.is_some()).max_by_key(|attempt| attempt.stage);
     if let Some(attempt) = deepest {
         let text = attempt.error.clone().unwrap_or_default();
         return Attempt { stage: attempt.stage, kind: attempt.kind.or(Some(kind)), text };
@@ -152,7 +160,8 @@ impl Tried {
         let read = |chain: &[Vec<u8>]| chain.iter().filter_map(|der| CertificateFacts::read(der)).collect();
         let done = self.health.connections.iter().find_map(|conn| conn.tls.as_ref());
         if let Some(peer) = done {
-            let outcome = TlsOutcome::Done { version: peer.version.to_owned(), suite: peer.cipher_suite.clone() };
+            let outcome =
+                TlsOutcome::Done { version: peer.version.to_owned(), suite: peer.cipher_suite.clone() };
             return Some(TlsFacts { port, outcome, chain: read(&peer.chain) });
         }
         let refused = self.health.failures.iter().rev().find(|failure| failure.error.stage == Stage::Tls);
@@ -161,12 +170,17 @@ impl Tried {
             return Some(TlsFacts { port, outcome, chain: read(&failure.certificates) });
         }
         let conn = self.health.connections.iter().find(|conn| {
-            !conn.certificates.is_empty() || conn.last_error.as_ref().is_some_and(|error| error.stage == Stage::Tls)
+            !conn.certificates.is_empty()
+                || conn.last_error.as_ref().is_some_and(|error| error.stage == Stage::Tls)
         });
         if let Some((conn, error)) = conn.and_then(|conn| Some((conn, conn.last_error.as_ref()?)))
             && error.stage == Stage::Tls
         {
-            return Some(TlsFacts { port, outcome: TlsOutcome::Failed(error.text.clone()), chain: read(&conn.certificates) });
+            return Some(TlsFacts {
+                port,
+                outcome: TlsOutcome::Failed(error.text.clone()),
+                chain: read(&conn.certificates),
+            });
         }
         match &self.outcome {
             Err(attempt) if attempt.stage == Stage::Tls => {

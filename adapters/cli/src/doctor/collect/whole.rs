@@ -90,7 +90,11 @@ fn choice(map: &ClusterMap, facts: &Facts, seeds: &[Seed]) -> Result<NetworkChoi
 fn whole_failure(driven: &Driven, error: &OpError) -> WholeFailure {
     let health = driven.engine.health(Instant::now());
     let hints = health.hunt.as_ref().map(|hunt| hunt.hints.clone()).unwrap_or_default();
-    WholeFailure { kind: error.context().cause.unwrap_or_else(|| error.kind()), text: error.to_string(), hints }
+    WholeFailure {
+        kind: error.context().cause.unwrap_or_else(|| error.kind()),
+        text: error.to_string(),
+        hints,
+    }
 }
 
 /// Whether the bucket becomes ready, and whether a document can be asked for.
@@ -203,7 +207,8 @@ async fn noops(driven: &mut Driven, facts: &mut Facts, clock: Clock) {
             ..PingRequest::default()
         };
         let op = driven.engine.ping(request, now);
-        let Some(Ended::Pinged(_, report)) = driven.wait(op, deadline + Duration::from_millis(250)).await else {
+        let Some(Ended::Pinged(_, report)) = driven.wait(op, deadline + Duration::from_millis(250)).await
+        else {
             return;
         };
         let mut unanswered = false;
