@@ -33,6 +33,7 @@ Examples:
   settee serve --nodes 3 --port 11210             a simulated cluster to work against
   settee set -c couchbase://127.0.0.1 greeting '{\"text\": \"hello\"}'
   settee get -c couchbase://127.0.0.1 greeting
+  settee get -c couchbases://db.example.com --ca ca.pem greeting
   settee explain 'couchbase://db.example.com?kv_timeout=4s'
   settee options timeout
   settee map config.json --seed db.example.com:11210 --key airline_10
