@@ -119,6 +119,7 @@ fn serve_with_tls_tells_where_and_whom_to_trust() {
 }
 
 /// A cluster served with TLS: the process, its lines, and the files that it wrote.
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 fn serve_secure(arguments: &[&str], name: &str) -> (Served, Vec<String>) {
     let ca_file = scratch_file(name, b"");
     let mut child = settee()
