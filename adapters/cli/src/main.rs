@@ -36,6 +36,7 @@ Examples:
   settee set -c couchbase://127.0.0.1 greeting '{\"text\": \"hello\"}'
   settee get -c couchbase://127.0.0.1 greeting
   settee doctor couchbases://db.example.com       what is wrong with the way to a cluster
+  settee get -c couchbases://db.example.com --ca ca.pem greeting
   settee explain 'couchbase://db.example.com?kv_timeout=4s'
   settee options timeout
   settee map config.json --seed db.example.com:11210 --key airline_10
