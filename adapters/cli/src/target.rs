@@ -27,7 +27,14 @@ pub(crate) struct Target {
     #[arg(short, long, visible_alias = "username", env = "SETTEE_USERNAME", default_value = "Administrator")]
     user: String,
     /// The password. Other users of the machine can see arguments: prefer the environment.
-    #[arg(short, long, env = "SETTEE_PASSWORD", hide_env_values = true, default_value = "password", hide_default_value = true)]
+    #[arg(
+        short,
+        long,
+        env = "SETTEE_PASSWORD",
+        hide_env_values = true,
+        default_value = "password",
+        hide_default_value = true
+    )]
     password: String,
     /// A PEM file with the client's certificate, to log in with it.
     #[arg(long, value_name = "FILE", requires = "client_key", conflicts_with = "token")]
@@ -58,7 +65,8 @@ impl Target {
         let refused = |error: settee::auth::AuthError| Failure::usage(error);
         let authenticator = match (&self.client_cert, &self.client_key, &self.token) {
             (Some(certificate), Some(key), _) => {
-                let identity = settee_tokio::trust::identity_files(certificate, key).map_err(Failure::usage)?;
+                let identity =
+                    settee_tokio::trust::identity_files(certificate, key).map_err(Failure::usage)?;
                 Authenticator::Certificate(CertificateAuthenticator::new(identity))
             }
             (_, _, Some(token)) => {
@@ -89,7 +97,8 @@ impl Target {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "a number of seconds is needed, such as 10 or 2.5".to_owned())?;
+    let seconds: f64 =
+        text.parse().map_err(|_| "a number of seconds is needed, such as 10 or 2.5".to_owned())?;
     if (0.1..=60.0).contains(&seconds) {
         Ok(Duration::from_secs_f64(seconds))
     } else {
@@ -99,7 +108,9 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 fn name_server(text: &str) -> Result<SocketAddr, String> {
     let alone = text.parse::<IpAddr>().map(|address| (address, 53).into());
-    alone.or_else(|_| text.parse()).map_err(|_| "an address is needed, such as 9.9.9.9 or 127.0.0.1:5353".to_owned())
+    alone
+        .or_else(|_| text.parse())
+        .map_err(|_| "an address is needed, such as 9.9.9.9 or 127.0.0.1:5353".to_owned())
 }
 
 #[cfg(test)]

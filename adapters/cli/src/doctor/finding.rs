@@ -53,7 +53,12 @@ pub(crate) struct Finding {
 }
 
 impl Finding {
-    pub(crate) fn new(code: &'static str, severity: Severity, subject: impl Into<String>, text: impl Into<String>) -> Self {
+    pub(crate) fn new(
+        code: &'static str,
+        severity: Severity,
+        subject: impl Into<String>,
+        text: impl Into<String>,
+    ) -> Self {
         Self { code, severity, subject: subject.into(), text: text.into(), advice: String::new() }
     }
 

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::Report;
 use super::checks::SECTIONS;
 use super::finding::{Finding, Severity};
 use super::picture::{self, escape};
-use super::Report;
 
 const STYLE: &str = include_str!("doctor.css");
 
@@ -66,7 +66,11 @@ pub(super) fn page(report: &Report) -> String {
         body.push_str("</dl></section>");
     }
     if !facts.left_out.is_empty() {
-        let _ = write!(body, "<p class=\"sum\">There was no time for: {}.</p>", escape(&facts.left_out.join(", ")));
+        let _ = write!(
+            body,
+            "<p class=\"sum\">There was no time for: {}.</p>",
+            escape(&facts.left_out.join(", "))
+        );
     }
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\

@@ -116,10 +116,12 @@ pub(super) fn svg(facts: &Facts) -> String {
     let map = facts.map();
     let seeds = facts.seeds.len().max(if facts.seeds.is_empty() { facts.given.seeds.len() } else { 0 });
     let shown = seeds.min(MOST);
-    let left = (shown + usize::from(facts.srv.is_some())) * (SEED_HEIGHT + GAP) + usize::from(seeds > MOST) * 24;
+    let left =
+        (shown + usize::from(facts.srv.is_some())) * (SEED_HEIGHT + GAP) + usize::from(seeds > MOST) * 24;
     let nodes: Vec<&Node> = map.map(|map| map.nodes.iter().collect()).unwrap_or_default();
     let heights: Vec<usize> = nodes.iter().take(MOST).map(|node| node_height(facts, node)).collect();
-    let right = heights.iter().map(|height| height + GAP).sum::<usize>() + usize::from(nodes.len() > MOST) * 24;
+    let right =
+        heights.iter().map(|height| height + GAP).sum::<usize>() + usize::from(nodes.len() > MOST) * 24;
     let body = left.max(right).max(CLIENT_HEIGHT + GAP);
     let height = TOP + body + MARGIN;
     let middle = TOP + body / 2;
@@ -202,13 +204,10 @@ impl Picture {
         let leftwards = x < CLIENT_X;
         let begin = if leftwards { CLIENT_X } else { CLIENT_X + CLIENT_WIDTH };
         // The last piece is level, so that the label stands above it.
-        let (elbow, at, anchor) =
-            if leftwards { (x + 78, x + 8, "start") } else { (x - 78, x - 8, "end") };
+        let (elbow, at, anchor) = if leftwards { (x + 78, x + 8, "start") } else { (x - 78, x - 8, "end") };
         let class = state.class();
-        let _ = write!(
-            self.lines,
-            "<path d=\"M{begin} {middle} L{elbow} {y} L{x} {y}\" class=\"way {class}\"/>"
-        );
+        let _ =
+            write!(self.lines, "<path d=\"M{begin} {middle} L{elbow} {y} L{x} {y}\" class=\"way {class}\"/>");
         if !label.is_empty() {
             let _ = write!(
                 self.cards,
@@ -226,7 +225,8 @@ impl Picture {
         self.card((CLIENT_X, y), (CLIENT_WIDTH, CLIENT_HEIGHT), state, &facts.given.text);
         self.text(CLIENT_X + 14, y + 26, "title", "settee");
         self.text(CLIENT_X + 14, y + 46, "small", if facts.given.tls { "TLS" } else { "no TLS" });
-        let connected = if fine { format!("map in {}", millis(facts.whole.elapsed)) } else { "no map".to_owned() };
+        let connected =
+            if fine { format!("map in {}", millis(facts.whole.elapsed)) } else { "no map".to_owned() };
         self.text(CLIENT_X + 14, y + 66, "small", &connected);
     }
 
@@ -261,7 +261,8 @@ impl Picture {
         let tried = results.iter().filter_map(|(_, _, result)| *result);
         let fine = tried.clone().filter(Option::is_none).count();
         let state = State::of(fine, tried.clone().count());
-        let full: Vec<String> = tried.flatten().map(|attempt| format!("{}: {}", attempt.stage, attempt.text)).collect();
+        let full: Vec<String> =
+            tried.flatten().map(|attempt| format!("{}: {}", attempt.stage, attempt.text)).collect();
         let full = if full.is_empty() { seed.at.host.clone() } else { full.join("\n") };
         self.card((MARGIN, y), (SEED_WIDTH, SEED_HEIGHT), state, &full);
         self.text(MARGIN + 12, y + 22, "title", &fit(&seed.at.host, SEED_WIDTH - 24, TITLE));
@@ -276,7 +277,9 @@ impl Picture {
         }
         let label = match &seed.kv {
             Some(kv) if kv.outcome.is_ok() => millis(kv.elapsed),
-            Some(kv) => kv.outcome.as_ref().err().map(|attempt| attempt.stage.to_string()).unwrap_or_default(),
+            Some(kv) => {
+                kv.outcome.as_ref().err().map(|attempt| attempt.stage.to_string()).unwrap_or_default()
+            }
             None => String::new(),
         };
         self.line((MARGIN + SEED_WIDTH, y + SEED_HEIGHT / 2), middle, state, &fit(&label, 70, SMALL));
@@ -301,7 +304,8 @@ impl Picture {
         }
         self.text(NODE_X + 12, y + 40, "small", &fit(&about, NODE_WIDTH - 24, SMALL));
         for (number, endpoint) in endpoints(facts, node).enumerate() {
-            let at = (NODE_X + 12 + number % CHIPS * (CHIP_WIDTH + 6), y + NODE_HEAD + number / CHIPS * CHIP_STEP);
+            let at =
+                (NODE_X + 12 + number % CHIPS * (CHIP_WIDTH + 6), y + NODE_HEAD + number / CHIPS * CHIP_STEP);
             self.chip(endpoint, at);
         }
         if endpoints(facts, node).next().is_none() {
@@ -321,10 +325,15 @@ impl Picture {
     fn chip(&mut self, endpoint: &EndpointFacts, (x, y): (usize, usize)) {
         let (class, words, full) = match &endpoint.outcome {
             Ok(time) => ("ok", String::new(), format!("connects in {}", millis(*time))),
-            Err(attempt) => ("bad", format!(" {}", attempt.stage), format!("failed at {}: {}", attempt.stage, attempt.text)),
+            Err(attempt) => (
+                "bad",
+                format!(" {}", attempt.stage),
+                format!("failed at {}: {}", attempt.stage, attempt.text),
+            ),
         };
         let full = format!("{} {}", place(&endpoint.host, endpoint.port), full);
-        let text = fit(&format!("{} {}{words}", endpoint.service.as_str(), endpoint.port), CHIP_WIDTH - 12, SMALL);
+        let text =
+            fit(&format!("{} {}{words}", endpoint.service.as_str(), endpoint.port), CHIP_WIDTH - 12, SMALL);
         let _ = write!(
             self.cards,
             "<g><title>{}</title><rect x=\"{x}\" y=\"{y}\" width=\"{CHIP_WIDTH}\" height=\"{CHIP_HEIGHT}\" rx=\"5\" class=\"chip {class}\"/>\

@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
+use super::Report;
 use super::checks::SECTIONS;
 use super::finding::{Finding, Severity};
-use super::Report;
 use crate::terminal::{Colours, visible};
 
 /// Lines are broken at this width.
@@ -13,7 +13,8 @@ const WIDTH: usize = 100;
 const INDENT: usize = 9;
 
 pub(super) fn write(out: &mut impl Write, report: &Report, colours: Colours) -> io::Result<()> {
-    let target = if report.facts.given.text.is_empty() { "the connection string" } else { &report.facts.given.text };
+    let target =
+        if report.facts.given.text.is_empty() { "the connection string" } else { &report.facts.given.text };
     writeln!(out, "{}", colours.bold(&format!("Examining {}", visible(target))))?;
     for (title, codes) in SECTIONS {
         let mut findings = report.findings.iter().filter(|finding| codes.contains(&finding.code)).peekable();
@@ -26,7 +27,12 @@ pub(super) fn write(out: &mut impl Write, report: &Report, colours: Colours) -> 
         }
     }
     if !report.facts.left_out.is_empty() {
-        writeln!(out, "\n{} there was no time for: {}", colours.yellow("note:"), report.facts.left_out.join(", "))?;
+        writeln!(
+            out,
+            "\n{} there was no time for: {}",
+            colours.yellow("note:"),
+            report.facts.left_out.join(", ")
+        )?;
     }
     let count = |severity| report.findings.iter().filter(|finding| finding.severity == severity).count();
     let (errors, warnings) = (count(Severity::Error), count(Severity::Warn));

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use settee::engine::Stage;
 use settee::error::ErrorKind;
-use settee::map::{ClusterMap, DEFAULT_NETWORK, Service, canonical_host_eq};
+use settee::map::{ClusterMap, DEFAULT_NETWORK, Node, Service, canonical_host_eq};
 
-use crate::doctor::facts::{Facts, place};
+use crate::doctor::facts::{Facts, PoolNode, place};
 use crate::doctor::finding::Finding;
 
 /// Round trips that are slow for one data centre (D-23).
@@ -48,8 +48,13 @@ fn network(facts: &Facts, out: &mut Vec<Finding>) {
     others.insert(DEFAULT_NETWORK);
     others.remove(choice.name.as_str());
     let others: Vec<&str> = others.into_iter().collect();
-    let others = if others.is_empty() { "no others".to_owned() } else { format!("others: {}", others.join(", ")) };
-    out.push(Finding::info("D-17", &choice.name, format!("network in use: {} ({}); {others}", choice.name, choice.reason)));
+    let others =
+        if others.is_empty() { "no others".to_owned() } else { format!("others: {}", others.join(", ")) };
+    out.push(Finding::info(
+        "D-17",
+        &choice.name,
+        format!("network in use: {} ({}); {others}", choice.name, choice.reason),
+    ));
     if choice.name == DEFAULT_NETWORK {
         return;
     }
@@ -92,10 +97,8 @@ fn identities(facts: &Facts, out: &mut Vec<Finding>) {
         }
     }
     if clusters.len() > 1 {
-        let parts: Vec<String> = clusters
-            .values()
-            .map(|hosts| hosts.iter().copied().collect::<Vec<_>>().join(", "))
-            .collect();
+        let parts: Vec<String> =
+            clusters.values().map(|hosts| hosts.iter().copied().collect::<Vec<_>>().join(", ")).collect();
         let text = format!("the seeds belong to {} clusters: {}", clusters.len(), parts.join(" | "));
         let advice = "name nodes of one cluster: which one a program connects to is a matter of chance now";
         out.push(Finding::error("D-18", "", text).advise(advice));
@@ -110,7 +113,11 @@ fn names(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
     for seed in &facts.seeds {
         let known = map.nodes.iter().any(|node| {
             canonical_host_eq(&seed.at.host, &node.host)
-                || node.alternates.iter().filter_map(|other| other.host.as_ref()).any(|host| canonical_host_eq(&seed.at.host, host))
+                || node
+                    .alternates
+                    .iter()
+                    .filter_map(|other| other.host.as_ref())
+                    .any(|host| canonical_host_eq(&seed.at.host, host))
         });
         if !known {
             let text = "no node calls itself by this name; connections after the first one go to the names in the map";
@@ -143,26 +150,33 @@ fn nodes(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
         if let Some(group) = &node.server_group {
             text = format!("{text}; group {group}");
         }
-        if let Some(known) = pool_node(facts, &node.host) {
+        if let Some(known) = pool_node(facts, node) {
             text = format!("{text}; release {}, {}, {}", known.version, known.status, known.membership);
         }
         out.push(Finding::info("D-21", &node.host, text));
     }
     if facts.pool.is_none() {
         let text = "releases and health of the nodes are not known: no manager answered /pools/default";
-        out.push(Finding::info("D-21", "", text).advise("open the manager's port, or use a user who may read the cluster"));
+        out.push(
+            Finding::info("D-21", "", text)
+                .advise("open the manager's port, or use a user who may read the cluster"),
+        );
     }
 }
 
-fn pool_node<'a>(facts: &'a Facts, host: &str) -> Option<&'a crate::doctor::facts::PoolNode> {
+fn host_and_port(known: &PoolNode) -> (&str, Option<u16>) {
+    let (host, port) = known.host.rsplit_once(':').unwrap_or((known.host.as_str(), ""));
+    (host.trim_matches(['[', ']']), port.parse().ok())
+}
+
+/// The manager's view of a node: the one with its host and port, or the only one with its host.
+fn pool_node<'a>(facts: &'a Facts, node: &Node) -> Option<&'a PoolNode> {
     let nodes = &facts.pool.as_ref()?.nodes;
-    let mut matching = nodes.iter().filter(|node| {
-        let known = node.host.rsplit_once(':').map_or(node.host.as_str(), |(host, _)| host);
-        canonical_host_eq(known.trim_matches(['[', ']']), host)
-    });
-    let first = matching.next();
-    // Nodes on one host are told apart by their ports, which the reader can do better.
-    first.filter(|_| matching.next().is_none())
+    let here = |known: &&PoolNode| canonical_host_eq(host_and_port(known).0, &node.host);
+    let port = node.ports.get(Service::Mgmt, false);
+    let exact = nodes.iter().filter(here).find(|known| port.is_some() && host_and_port(known).1 == port);
+    let mut others = nodes.iter().filter(here);
+    exact.or_else(|| others.next().filter(|_| others.next().is_none()))
 }
 
 /// D-22.
@@ -184,7 +198,11 @@ fn ports(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
             attempt.stage,
             attempt.text
         );
-        out.push(Finding::error("D-22", place(&endpoint.host, endpoint.port), text).advise(port_advice(facts, map, attempt.stage)));
+        out.push(Finding::error("D-22", place(&endpoint.host, endpoint.port), text).advise(port_advice(
+            facts,
+            map,
+            attempt.stage,
+        )));
     }
     if all > 0 {
         out.push(Finding::info("D-22", "", format!("{fine} of {all} announced ports take connections")));
@@ -192,15 +210,16 @@ fn ports(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
     let (network, tls) = (facts.network(), facts.given.tls);
     let mode = if tls { "with TLS" } else { "without TLS" };
     for node in &map.nodes {
-        let elsewhere: Vec<&str> = [Service::Kv, Service::Mgmt, Service::Views, Service::Query, Service::Search, Service::Analytics]
-            .into_iter()
-            .filter(|service| {
-                let runs = [true, false].iter().any(|tls| node.ports.get(*service, *tls).is_some());
-                // A node that is not on this network at all is D-17's.
-                runs && node.host_on(network).is_some() && node.endpoint(*service, network, tls).is_none()
-            })
-            .map(Service::as_str)
-            .collect();
+        let elsewhere: Vec<&str> =
+            [Service::Kv, Service::Mgmt, Service::Views, Service::Query, Service::Search, Service::Analytics]
+                .into_iter()
+                .filter(|service| {
+                    let runs = [true, false].iter().any(|tls| node.ports.get(*service, *tls).is_some());
+                    // A node that is not on this network at all is D-17's.
+                    runs && node.host_on(network).is_some() && node.endpoint(*service, network, tls).is_none()
+                })
+                .map(Service::as_str)
+                .collect();
         if !elsewhere.is_empty() {
             let text = format!("not in the map for the network {network} {mode}: {}", elsewhere.join(", "));
             let advice = if tls {
@@ -215,7 +234,12 @@ fn ports(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
 
 fn port_advice(facts: &Facts, map: &ClusterMap, stage: Stage) -> String {
     let network = facts.network();
-    let other = map.alternate_networks.iter().map(String::as_str).chain([DEFAULT_NETWORK]).find(|name| *name != network);
+    let other = map
+        .alternate_networks
+        .iter()
+        .map(String::as_str)
+        .chain([DEFAULT_NETWORK])
+        .find(|name| *name != network);
     match (stage, other) {
         (Stage::Tls, _) => "see the checks of the certificates".to_owned(),
         (_, Some(other)) if stage <= Stage::Tcp => format!(
@@ -233,10 +257,16 @@ fn latencies(facts: &Facts, out: &mut Vec<Finding>) {
     let mut slowest = Duration::ZERO;
     for noop in &facts.whole.noops {
         if noop.failed > 0 {
-            let text = format!("{} of {} NOOPs were not answered", noop.failed, noop.failed + noop.samples.len());
-            out.push(Finding::warn("D-23", &noop.remote, text).advise("see whether this node can be reached, and how it is"));
+            let text =
+                format!("{} of {} NOOPs were not answered", noop.failed, noop.failed + noop.samples.len());
+            out.push(
+                Finding::warn("D-23", &noop.remote, text)
+                    .advise("see whether this node can be reached, and how it is"),
+            );
         }
-        let (Some(max), Ok(count)) = (noop.samples.iter().max(), u32::try_from(noop.samples.len())) else { continue };
+        let (Some(max), Ok(count)) = (noop.samples.iter().max(), u32::try_from(noop.samples.len())) else {
+            continue;
+        };
         let mean = noop.samples.iter().sum::<Duration>() / count.max(1);
         slowest = slowest.max(mean);
         let text = format!("{count} round trips: mean {mean:.1?}, longest {max:.1?}");
@@ -252,18 +282,25 @@ fn latencies(facts: &Facts, out: &mut Vec<Finding>) {
     if slowest > Duration::ZERO {
         // A dial takes a round trip, and one more for TLS.
         let dial = slowest * if given.tls { 2 } else { 1 };
-        for (name, time, needed) in
-            [("kv_timeout", given.kv_timeout, slowest), ("kv_connect_timeout", given.kv_connect_timeout, dial)]
-        {
+        for (name, time, needed) in [
+            ("kv_timeout", given.kv_timeout, slowest),
+            ("kv_connect_timeout", given.kv_connect_timeout, dial),
+        ] {
             if time <= needed {
                 let text = format!("{name} is {time:.1?}, and the network alone takes {needed:.1?}");
-                out.push(Finding::warn("D-29", name, text).advise("raise it, or use profile=wan_development"));
+                out.push(
+                    Finding::warn("D-29", name, text).advise("raise it, or use profile=wan_development"),
+                );
             }
         }
     }
     if slowest >= WIDE && given.profile.is_none() {
-        let text = format!("round trips of {slowest:.1?} are those of a wide area, and the time-outs are for a local network");
-        out.push(Finding::warn("D-29", "", text).advise("add ?profile=wan_development for development from afar"));
+        let text = format!(
+            "round trips of {slowest:.1?} are those of a wide area, and the time-outs are for a local network"
+        );
+        out.push(
+            Finding::warn("D-29", "", text).advise("add ?profile=wan_development for development from afar"),
+        );
     }
 }
 
@@ -281,7 +318,10 @@ fn bucket(facts: &Facts, out: &mut Vec<Finding>) {
         // It is known already that there is no cluster to ask.
         Err((kind, _)) if facts.any_map().is_none() && *kind != ErrorKind::BucketNotFound => return,
         Err((kind, text)) => {
-            out.push(Finding::error("D-24", subject, format!("the bucket is not ready: {text}")).advise(advice(*kind)));
+            out.push(
+                Finding::error("D-24", subject, format!("the bucket is not ready: {text}"))
+                    .advise(advice(*kind)),
+            );
         }
     }
     match &bucket.read {
@@ -295,7 +335,11 @@ fn bucket(facts: &Facts, out: &mut Vec<Finding>) {
             let kind = kind.map_or_else(|| "type not known".to_owned(), |kind| format!("type {kind}"));
             let storage = bucket.map.as_ref().and_then(|map| map.storage_backend.as_ref());
             let storage = storage.map(|name| format!(", storage {name}")).unwrap_or_default();
-            out.push(Finding::info("D-24", subject, format!("{kind}{storage}; a read is answered in {time:.1?}")));
+            out.push(Finding::info(
+                "D-24",
+                subject,
+                format!("{kind}{storage}; a read is answered in {time:.1?}"),
+            ));
         }
         None => {}
     }
@@ -309,8 +353,14 @@ fn bucket(facts: &Facts, out: &mut Vec<Finding>) {
                 .filter(|vb| u16::try_from(*vb).is_ok_and(|vb| vbuckets.active(vb).is_none()))
                 .count();
             if orphans > 0 {
-                let text = format!("{orphans} of {} vbuckets have no active copy: their documents cannot be reached", vbuckets.count());
-                out.push(Finding::error("D-24", subject, text).advise("add back or replace the nodes that failed, and rebalance"));
+                let text = format!(
+                    "{orphans} of {} vbuckets have no active copy: their documents cannot be reached",
+                    vbuckets.count()
+                );
+                out.push(
+                    Finding::error("D-24", subject, text)
+                        .advise("add back or replace the nodes that failed, and rebalance"),
+                );
             }
         }
     }
@@ -323,17 +373,28 @@ fn bucket(facts: &Facts, out: &mut Vec<Finding>) {
         .collect();
     if !sick.is_empty() {
         let text = format!("nodes of the bucket that are not healthy: {}", sick.join(", "));
-        out.push(Finding::warn("D-24", subject, text).advise("wait for warm-up to end, or look after these nodes"));
+        out.push(
+            Finding::warn("D-24", subject, text).advise("wait for warm-up to end, or look after these nodes"),
+        );
     }
 }
 
 /// D-25.
 fn rebalance(facts: &Facts, out: &mut Vec<Finding>) {
-    let text = "the results hold for a cluster at rest: while it rebalances, nodes come and go and buckets move";
+    let text =
+        "the results hold for a cluster at rest: while it rebalances, nodes come and go and buckets move";
     out.push(Finding::info("D-25", "", text));
-    let moving = facts.whole.bucket.iter().filter_map(|bucket| bucket.map.as_ref()?.vbuckets.as_ref()).any(settee::map::VbucketMap::has_forward);
+    let moving = facts
+        .whole
+        .bucket
+        .iter()
+        .filter_map(|bucket| bucket.map.as_ref()?.vbuckets.as_ref())
+        .any(settee::map::VbucketMap::has_forward);
     if moving || facts.pool.as_ref().is_some_and(|pool| pool.rebalancing) {
-        out.push(Finding::warn("D-25", "", "a rebalance is going on").advise("run the doctor again when it is over"));
+        out.push(
+            Finding::warn("D-25", "", "a rebalance is going on")
+                .advise("run the doctor again when it is over"),
+        );
     }
     for node in facts.pool.iter().flat_map(|pool| &pool.nodes) {
         if node.status != "healthy" || node.membership != "active" {

@@ -10,6 +10,8 @@ use crate::doctor::finding::{Finding, Severity};
 const DAY: i64 = 86_400;
 /// A certificate that ends sooner is worth a warning.
 const SOON: i64 = 30 * DAY;
+/// Features whose absence a program notices.
+const NOTABLE: [&str; 3] = ["COLLECTIONS", "SYNC_REPLICATION", "XERROR"];
 /// Clocks may differ by so many seconds.
 const SKEW: i64 = 60;
 
@@ -73,22 +75,29 @@ fn handshake_advice(facts: &Facts, seed: &SeedFacts, leaf: Option<&CertificateFa
     let host = seed.at.host.trim_end_matches('.');
     let named = leaf.names.iter().any(|name| covers(name, host));
     if !named && host.eq_ignore_ascii_case("localhost") {
-        return "connect to 127.0.0.1: a node's own certificate has the address, and not the name localhost".to_owned();
+        return "connect to 127.0.0.1: a node's own certificate has the address, and not the name localhost"
+            .to_owned();
     }
     if !named {
         let known = leaf.names.first().map_or(String::new(), |name| format!(" ({name})"));
-        return format!("connect by a name that the certificate has{known}, or add `{host}` to its alternative names");
+        return format!(
+            "connect by a name that the certificate has{known}, or add `{host}` to its alternative names"
+        );
     }
     if facts.given.capella {
         return "check what stands between here and Capella: its certificates need no setting".to_owned();
     }
-    "give the CA that signed it with --ca FILE: of a self-managed cluster it is on its page Security".to_owned()
+    "give the CA that signed it with --ca FILE: of a self-managed cluster it is on its page Security"
+        .to_owned()
 }
 
 /// Whether a name of a certificate stands for a host; for advice alone.
 fn covers(name: &str, host: &str) -> bool {
     name.eq_ignore_ascii_case(host)
-        || name.strip_prefix("*.").zip(host.split_once('.')).is_some_and(|(domain, (_, of))| domain.eq_ignore_ascii_case(of))
+        || name
+            .strip_prefix("*.")
+            .zip(host.split_once('.'))
+            .is_some_and(|(domain, (_, of))| domain.eq_ignore_ascii_case(of))
 }
 
 /// D-15.
@@ -101,15 +110,23 @@ fn key_value(facts: &Facts, seed: &SeedFacts, out: &mut Vec<Finding>) {
                 Some(mechanism) => format!("logged in by {mechanism}"),
                 None => "logged in by certificate".to_owned(),
             };
-            let features = if kv.features.is_empty() { "none".to_owned() } else { kv.features.join(", ") };
+            let absent: Vec<&str> =
+                NOTABLE.into_iter().filter(|name| !kv.features.iter().any(|one| one == name)).collect();
+            let absent =
+                if absent.is_empty() { String::new() } else { format!(", without {}", absent.join(", ")) };
+            let features = kv.features.len();
             let text = format!(
-                "map revision {} in {:.1?}; {login}; features: {features}",
+                "map revision {} in {:.1?}; {login}; {features} features granted{absent}",
                 map.rev.rev, kv.elapsed
             );
             out.push(Finding::info("D-15", subject, text));
         }
         Err(attempt) => {
-            let text = format!("failed at {}: {}", attempt.stage, attempt.text);
+            // What is wrong with TLS stands there already.
+            let told =
+                seed.tls.iter().any(|tls| tls.port == port && matches!(tls.outcome, TlsOutcome::Failed(_)));
+            let text = if told { "the handshake".to_owned() } else { attempt.text.clone() };
+            let text = format!("no map: failed at {}: {text}", attempt.stage);
             out.push(Finding::error("D-15", subject, text).advise(attempt_advice(facts, attempt)));
         }
     }
@@ -121,7 +138,9 @@ fn attempt_advice(facts: &Facts, attempt: &Attempt) -> &'static str {
         Stage::Tcp if facts.given.capella => {
             "add the address of this machine to the cluster's allowed IP addresses, and check that the cluster is on"
         }
-        Stage::Tcp => "check that the data service runs there, that the port is right, and that no firewall is in between",
+        Stage::Tcp => {
+            "check that the data service runs there, that the port is right, and that no firewall is in between"
+        }
         Stage::Tls => "see the certificate above",
         Stage::Hello => "check that this is the port of the data service (11210, with TLS 11207)",
         Stage::Auth => "check user and password, or the client certificate",
@@ -141,7 +160,9 @@ fn manager(facts: &Facts, seed: &SeedFacts, out: &mut Vec<Finding>) {
         }
         Err(attempt) => {
             let port = if facts.given.tls { 18091 } else { 8091 };
-            let advice = format!("open port {port} for this machine: maps come from there where key-value connections give none, and management does");
+            let advice = format!(
+                "open port {port} for this machine: maps come from there where key-value connections give none, and management does"
+            );
             let text = format!("no map over HTTP: failed at {}: {}", attempt.stage, attempt.text);
             out.push(Finding::warn("D-16", subject, text).advise(advice));
         }
@@ -156,9 +177,13 @@ fn no_source(facts: &Facts, out: &mut Vec<Finding>) {
     }
     let (text, advice) = match &facts.whole.map {
         Some(Err(failure)) => (failure.text.clone(), failure.hints.join("; ")),
-        _ => ("no seed gave a cluster map, neither over key-value connections nor over HTTP".to_owned(), String::new()),
+        _ => (
+            "no seed gave a cluster map, neither over key-value connections nor over HTTP".to_owned(),
+            String::new(),
+        ),
     };
-    let advice = if advice.is_empty() { "deal with the errors of the seeds first".to_owned() } else { advice };
+    let advice =
+        if advice.is_empty() { "deal with the errors of the seeds first".to_owned() } else { advice };
     out.push(Finding::error("D-16", "", text).advise(advice));
 }
 
@@ -186,7 +211,8 @@ fn clocks(facts: &Facts, out: &mut Vec<Finding>) {
 
 /// D-27.
 fn credentials(facts: &Facts, out: &mut Vec<Finding>) {
-    let attempts = facts.seeds.iter().filter_map(|seed| Some((seed, seed.kv.as_ref()?.outcome.as_ref().err()?)));
+    let attempts =
+        facts.seeds.iter().filter_map(|seed| Some((seed, seed.kv.as_ref()?.outcome.as_ref().err()?)));
     let refused: Vec<(&SeedFacts, &Attempt)> = attempts
         .filter(|(_, attempt)| {
             attempt.kind == Some(ErrorKind::AuthenticationFailure) || attempt.stage == Stage::Auth
@@ -194,7 +220,8 @@ fn credentials(facts: &Facts, out: &mut Vec<Finding>) {
         .collect();
     let Some((seed, attempt)) = refused.first() else { return };
     let everywhere = refused.len() == facts.seeds.len();
-    let subject = if everywhere { String::new() } else { place(&seed.at.host, seed.at.kv.unwrap_or_default()) };
+    let subject =
+        if everywhere { String::new() } else { place(&seed.at.host, seed.at.kv.unwrap_or_default()) };
     let mechanism = ["mechanism", "SCRAM", "PLAIN"].iter().any(|word| attempt.text.contains(word));
     let (text, advice) = if mechanism && !facts.given.tls {
         (
@@ -207,7 +234,10 @@ fn credentials(facts: &Facts, out: &mut Vec<Finding>) {
             "check that all seeds belong to one cluster, and that the user is known there",
         )
     } else if facts.given.tls {
-        ("the credentials are refused", "check user and password; a user of the cluster's management is not one of Capella's organisation")
+        (
+            "the credentials are refused",
+            "check user and password; a user of the cluster's management is not one of Capella's organisation",
+        )
     } else {
         (
             "the credentials are refused",

@@ -99,8 +99,12 @@ fn security(facts: &Facts, out: &mut Vec<Finding>) {
         None => {}
     }
     if given.tls && !given.verify {
-        let text = "the cluster's certificates are not verified: anybody in between can read and change everything";
-        out.push(Finding::warn("D-13", "tls_verify", text).advise("remove tls_verify=none, and give the CA with --ca FILE"));
+        let text =
+            "the cluster's certificates are not verified: anybody in between can read and change everything";
+        out.push(
+            Finding::warn("D-13", "tls_verify", text)
+                .advise("remove tls_verify=none, and give the CA with --ca FILE"),
+        );
     } else if given.tls && !given.verify_hostname {
         let text = "the names in certificates are not verified: any server with a trusted certificate can pose as a node";
         let advice = "remove tls_verify_hostname=false, and connect by a name that the certificate has";
@@ -140,7 +144,8 @@ fn srv(facts: &Facts, out: &mut Vec<Finding>) {
                 && !addresses.is_empty()
             {
                 let text = format!("the name has SRV records and addresses as well ({})", list(addresses));
-                let advice = "keep one of them: the records win, and programs that do not know SRV connect elsewhere";
+                let advice =
+                    "keep one of them: the records win, and programs that do not know SRV connect elsewhere";
                 out.push(Finding::warn("D-4", name, text).advise(advice));
             }
         }
@@ -148,7 +153,10 @@ fn srv(facts: &Facts, out: &mut Vec<Finding>) {
             out.push(Finding::info("D-3", &outcome.name, format!("{text}; the name itself is used")));
             if has_records(facts.srv_for_tls.as_ref()) && !facts.given.tls {
                 let text = "there is an SRV record of this name for TLS, and none for plain connections";
-                out.push(Finding::error("D-6", &outcome.name, text).advise("write couchbases:// in place of couchbase://"));
+                out.push(
+                    Finding::error("D-6", &outcome.name, text)
+                        .advise("write couchbases:// in place of couchbase://"),
+                );
             }
         }
         Answer::Failed(error) => {
@@ -156,7 +164,9 @@ fn srv(facts: &Facts, out: &mut Vec<Finding>) {
                 SrvError::NoServers | SrvError::Unsupported => {
                     "tell which name server to ask with --name-server, or name the nodes in the connection string"
                 }
-                _ => "try another resolver (--name-server), or for development a name with at most three records",
+                _ => {
+                    "try another resolver (--name-server), or for development a name with at most three records"
+                }
             };
             out.push(Finding::warn("D-3", &outcome.name, text).advise(advice));
         }
@@ -176,7 +186,9 @@ fn addresses(facts: &Facts, name: &NameFacts, out: &mut Vec<Finding>) {
     let addresses = match &name.addresses {
         Err(error) => {
             let advice = "check the host name, and the name server of this machine; of a private cluster, the network (VPN, peering)";
-            out.push(Finding::error("D-10", &name.name, format!("{error} (after {millis} ms)")).advise(advice));
+            out.push(
+                Finding::error("D-10", &name.name, format!("{error} (after {millis} ms)")).advise(advice),
+            );
             return;
         }
         Ok(addresses) if addresses.is_empty() => {
@@ -186,25 +198,38 @@ fn addresses(facts: &Facts, name: &NameFacts, out: &mut Vec<Finding>) {
         }
         Ok(addresses) => addresses,
     };
-    let different: BTreeSet<&IpAddr> = addresses.iter().filter(|address| !is_other_loopback(addresses, address)).collect();
+    let different: BTreeSet<&IpAddr> =
+        addresses.iter().filter(|address| !is_other_loopback(addresses, address)).collect();
     if different.len() > 1 {
         let text = format!("the name has {} addresses: {}", different.len(), list(addresses));
         let advice = "a name should stand for one node: name the nodes one by one, or make an SRV record";
         out.push(Finding::warn("D-11", &name.name, text).advise(advice));
     }
     if addresses.iter().all(IpAddr::is_ipv6) {
-        out.push(Finding::info("D-12", &name.name, format!("the name has IPv6 addresses only: {}", list(addresses))));
+        out.push(Finding::info(
+            "D-12",
+            &name.name,
+            format!("the name has IPv6 addresses only: {}", list(addresses)),
+        ));
     } else if addresses.iter().any(IpAddr::is_ipv6)
-        && let Some(version) = facts.pool.iter().flat_map(|pool| &pool.nodes).map(|node| &node.version).find(|version| before_5_5(version))
+        && let Some(version) = facts
+            .pool
+            .iter()
+            .flat_map(|pool| &pool.nodes)
+            .map(|node| &node.version)
+            .find(|version| before_5_5(version))
     {
-        let text = format!("the name has IPv6 addresses, and a server of release {version} does not speak IPv6");
+        let text =
+            format!("the name has IPv6 addresses, and a server of release {version} does not speak IPv6");
         out.push(Finding::info("D-12", &name.name, text).advise("set ip_protocol=force_ipv4"));
     }
 }
 
 /// `localhost` has `127.0.0.1` and `::1`, which are one place.
 fn is_other_loopback(all: &[IpAddr], address: &IpAddr) -> bool {
-    address.is_ipv6() && address.is_loopback() && all.iter().any(|other| other.is_ipv4() && other.is_loopback())
+    address.is_ipv6()
+        && address.is_loopback()
+        && all.iter().any(|other| other.is_ipv4() && other.is_loopback())
 }
 
 fn before_5_5(version: &str) -> bool {

@@ -125,7 +125,11 @@ async fn socket(server: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// The first thing that happens on any of the sockets.
-async fn arrival(sockets: &[(SocketAddr, UdpSocket)], stream: Option<&mut TcpStream>, until: Instant) -> Arrival {
+async fn arrival(
+    sockets: &[(SocketAddr, UdpSocket)],
+    stream: Option<&mut TcpStream>,
+    until: Instant,
+) -> Arrival {
     let datagrams = std::future::poll_fn(|cx| {
         let mut space = [0; 4096];
         for (server, socket) in sockets {
@@ -134,7 +138,9 @@ async fn arrival(sockets: &[(SocketAddr, UdpSocket)], stream: Option<&mut TcpStr
                 std::task::Poll::Ready(Ok(())) => {
                     return std::task::Poll::Ready(Arrival::Datagram(*server, buffer.filled().to_vec()));
                 }
-                std::task::Poll::Ready(Err(_)) => return std::task::Poll::Ready(Arrival::DatagramFailed(*server)),
+                std::task::Poll::Ready(Err(_)) => {
+                    return std::task::Poll::Ready(Arrival::DatagramFailed(*server));
+                }
                 std::task::Poll::Pending => {}
             }
         }

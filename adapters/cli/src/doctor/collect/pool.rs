@@ -44,8 +44,7 @@ pub(super) async fn examine(config: &EngineConfig, facts: &mut Facts, clock: Clo
             && let Ok((document, _)) = ask(format!("/pools/default/buckets/{}", path_segment(bucket))).await
         {
             found.bucket_type = Some(text(&document, "bucketType")).filter(|kind| !kind.is_empty());
-            found.bucket_nodes =
-                nodes(&document).into_iter().map(|node| (node.host, node.status)).collect();
+            found.bucket_nodes = nodes(&document).into_iter().map(|node| (node.host, node.status)).collect();
         }
         facts.pool = Some(found);
         return;
@@ -54,15 +53,15 @@ pub(super) async fn examine(config: &EngineConfig, facts: &mut Facts, clock: Clo
 
 fn read(pool: &Value) -> PoolFacts {
     let status = text(pool, "rebalanceStatus");
-    PoolFacts { rebalancing: !status.is_empty() && status != "none", nodes: nodes(pool), ..PoolFacts::default() }
+    PoolFacts {
+        rebalancing: !status.is_empty() && status != "none",
+        nodes: nodes(pool),
+        ..PoolFacts::default()
+    }
 }
 
 fn nodes(document: &Value) -> Vec<PoolNode> {
     let nodes = document.get("nodes").and_then(Value::as_array);
-    let services = |node: &Value| {
-        let list = node.get("services").and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).map(cut).collect()
-    };
     nodes
         .into_iter()
         .flatten()
@@ -71,7 +70,6 @@ fn nodes(document: &Value) -> Vec<PoolNode> {
             version: text(node, "version"),
             status: text(node, "status"),
             membership: text(node, "clusterMembership"),
-            services: services(node),
         })
         .collect()
 }
@@ -100,7 +98,7 @@ mod tests {
         let read = read(&pool);
         assert!(read.rebalancing);
         assert_eq!(read.nodes[0].host, "10.0.0.1:8091");
-        assert_eq!(read.nodes[0].services, ["kv", "n1ql"]);
+        assert_eq!(read.nodes[0].status, "healthy");
         assert_eq!(read.nodes[1].version, "");
         assert!(!super::read(&json!({"rebalanceStatus": "none"})).rebalancing);
         assert!(!super::read(&json!([])).rebalancing);

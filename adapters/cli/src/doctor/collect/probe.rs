@@ -33,11 +33,17 @@ fn io_failed(stage: Stage, error: &io::Error) -> Attempt {
 }
 
 impl Pipe {
-    async fn open(host: &str, port: u16, tls: Option<&TlsProfile>, deadline: Instant) -> Result<Self, Attempt> {
+    async fn open(
+        host: &str,
+        port: u16,
+        tls: Option<&TlsProfile>,
+        deadline: Instant,
+    ) -> Result<Self, Attempt> {
         let mut stage = Stage::Resolve;
         let opening = async {
-            let addresses =
-                super::names::addresses(host).await.map_err(|error| failed(Stage::Resolve, error.to_string()))?;
+            let addresses = super::names::addresses(host)
+                .await
+                .map_err(|error| failed(Stage::Resolve, error.to_string()))?;
             stage = Stage::Tcp;
             let mut last = failed(Stage::Resolve, "the name has no address");
             for address in addresses {
@@ -161,7 +167,9 @@ async fn exchange(pipe: &mut Pipe, request: &Request) -> Result<(Value, Option<S
         while let Some(event) = exchange.poll_event() {
             match event {
                 HttpEvent::Head { status, date, .. } => (code, when) = (status, date),
-                HttpEvent::Body(piece) if body.len() + piece.len() <= MAX_BODY => body.extend_from_slice(&piece),
+                HttpEvent::Body(piece) if body.len() + piece.len() <= MAX_BODY => {
+                    body.extend_from_slice(&piece)
+                }
                 HttpEvent::Body(_) => return Err(failed(Stage::Map, "the answer is too large")),
                 HttpEvent::End if code == 200 => {
                     let document = serde_json::from_slice(&body)
@@ -210,7 +218,13 @@ mod tests {
         assert_eq!(http_date("Sun, 06 Nov 1994 08:49:37 GMT"), Some(784_111_777));
         assert_eq!(http_date("Thu, 01 Jan 1970 00:00:00 GMT"), Some(0));
         assert_eq!(http_date("Tue, 29 Feb 2028 23:59:59 GMT"), Some(1_835_481_599));
-        for wrong in ["", "yesterday", "Sun, 06 Nov 1994 08:49 GMT", "Sun, 06 Foo 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37"] {
+        for wrong in [
+            "",
+            "yesterday",
+            "Sun, 06 Nov 1994 08:49 GMT",
+            "Sun, 06 Foo 1994 08:49:37 GMT",
+            "Sun, 06 Nov 1994 08:49:37",
+        ] {
             assert_eq!(http_date(wrong), None, "{wrong}");
         }
     }

@@ -2,7 +2,7 @@
 //! manager alone.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use settee::connstr::Seed;
 use settee::engine::{ConnectionProtocol, EngineConfig, Health, Stage};
@@ -15,24 +15,27 @@ use super::drive::{Driven, Ended};
 use super::{Clock, MOST, seed_addr};
 use crate::doctor::facts::{Attempt, HttpFacts, KvFacts, SeedFacts, TlsFacts, TlsOutcome};
 
+/// A seed that failed is tried again for so long: it may have been a passing trouble.
+const SECOND_CHANCE: Duration = Duration::from_secs(1);
 /// What a manager gets to answer (D-16).
-const HTTP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const HTTP_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn examine(
     config: &EngineConfig,
-    seeds: &[Seed],
     from_srv: bool,
     bucket: Option<&str>,
     clock: Clock,
     left_out: &mut Vec<&'static str>,
 ) -> Vec<SeedFacts> {
+    let seeds = &config.seeds;
     if seeds.len() > MOST {
         left_out.push("seeds behind the 64th");
     }
     let mut tasks = Vec::new();
     for seed in seeds.iter().take(MOST) {
         let (config, seed, bucket) = (config.clone(), seed.clone(), bucket.map(str::to_owned));
-        tasks.push(tokio::spawn(async move { one(&config, &seed, from_srv, bucket.as_deref(), clock).await }));
+        tasks
+            .push(tokio::spawn(async move { one(&config, &seed, from_srv, bucket.as_deref(), clock).await }));
     }
     let mut facts = Vec::new();
     for task in tasks {
@@ -46,7 +49,13 @@ pub(super) async fn examine(
     facts
 }
 
-async fn one(config: &EngineConfig, seed: &Seed, from_srv: bool, bucket: Option<&str>, clock: Clock) -> SeedFacts {
+async fn one(
+    config: &EngineConfig,
+    seed: &Seed,
+    from_srv: bool,
+    bucket: Option<&str>,
+    clock: Clock,
+) -> SeedFacts {
     let mut facts = SeedFacts { at: seed_addr(seed), from_srv, kv: None, tls: Vec::new(), http: None };
     if let (Some(port), Some(deadline)) = (seed.kv, clock.stage()) {
         let mut only = seed.clone();
@@ -76,7 +85,7 @@ async fn one(config: &EngineConfig, seed: &Seed, from_srv: bool, bucket: Option<
 /// What an engine made of one seed.
 struct Tried {
     outcome: Result<Arc<ClusterMap>, Attempt>,
-    elapsed: std::time::Duration,
+    elapsed: Duration,
     health: Health,
     tls: bool,
 }
@@ -101,7 +110,11 @@ async fn attempt(
     let bucket = bucket.map(|name| driven.engine.open_bucket(name, started));
     let op = driven.engine.bootstrap(started);
     // The engine ends by itself; the margin lets its own, better error come first.
-    let ended = driven.wait(op, deadline + std::time::Duration::from_millis(250)).await;
+    let end = deadline + Duration::from_millis(250);
+    let mut ended = driven.wait(op, end.min(started + SECOND_CHANCE)).await;
+    while ended.is_none() && Instant::now() < end && !has_failed(&driven.engine.health(Instant::now())) {
+        ended = driven.wait(op, end.min(Instant::now() + SECOND_CHANCE)).await;
+    }
     let elapsed = started.elapsed();
     let health = driven.engine.health(Instant::now());
     let map = driven
@@ -120,11 +133,18 @@ async fn attempt(
     Tried { outcome, elapsed, health, tls }
 }
 
+/// Whether the seed has said no, and not merely nothing, or that it needs more time.
+fn has_failed(health: &Health) -> bool {
+    let hunts = health.hunt.iter().chain(health.buckets.iter().filter_map(|bucket| bucket.hunt.as_ref()));
+    hunts.flat_map(|hunt| &hunt.attempts).any(|attempt| attempt.kind.is_some() && attempt.error.is_some())
+}
+
 /// The most telling failure that is known.
 fn failure(health: &Health, kind: ErrorKind, otherwise: &str) -> Attempt {
     let hunts = health.hunt.iter().chain(health.buckets.iter().filter_map(|bucket| bucket.hunt.as_ref()));
     let attempts: Vec<_> = hunts.flat_map(|hunt| &hunt.attempts).collect();
-    let deepest = attempts.iter().filter(|attempt| attempt.error.is_some()).max_by_key(|attempt| attempt.stage);
+    let deepest =
+        attempts.iter().filter(|attempt| attempt.error.is_some()).max_by_key(|attempt| attempt.stage);
     if let Some(attempt) = deepest {
         let text = attempt.error.clone().unwrap_or_default();
         return Attempt { stage: attempt.stage, kind: attempt.kind.or(Some(kind)), text };
@@ -152,7 +172,8 @@ impl Tried {
         let read = |chain: &[Vec<u8>]| chain.iter().filter_map(|der| CertificateFacts::read(der)).collect();
         let done = self.health.connections.iter().find_map(|conn| conn.tls.as_ref());
         if let Some(peer) = done {
-            let outcome = TlsOutcome::Done { version: peer.version.to_owned(), suite: peer.cipher_suite.clone() };
+            let outcome =
+                TlsOutcome::Done { version: peer.version.to_owned(), suite: peer.cipher_suite.clone() };
             return Some(TlsFacts { port, outcome, chain: read(&peer.chain) });
         }
         let refused = self.health.failures.iter().rev().find(|failure| failure.error.stage == Stage::Tls);
@@ -161,12 +182,17 @@ impl Tried {
             return Some(TlsFacts { port, outcome, chain: read(&failure.certificates) });
         }
         let conn = self.health.connections.iter().find(|conn| {
-            !conn.certificates.is_empty() || conn.last_error.as_ref().is_some_and(|error| error.stage == Stage::Tls)
+            !conn.certificates.is_empty()
+                || conn.last_error.as_ref().is_some_and(|error| error.stage == Stage::Tls)
         });
         if let Some((conn, error)) = conn.and_then(|conn| Some((conn, conn.last_error.as_ref()?)))
             && error.stage == Stage::Tls
         {
-            return Some(TlsFacts { port, outcome: TlsOutcome::Failed(error.text.clone()), chain: read(&conn.certificates) });
+            return Some(TlsFacts {
+                port,
+                outcome: TlsOutcome::Failed(error.text.clone()),
+                chain: read(&conn.certificates),
+            });
         }
         match &self.outcome {
             Err(attempt) if attempt.stage == Stage::Tls => {
