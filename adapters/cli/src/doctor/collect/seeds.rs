@@ -17,6 +17,7 @@ use crate::doctor::facts::{Attempt, HttpFacts, KvFacts, SeedFacts, TlsFacts, Tls
 
 /// A seed that failed is tried again for so long: it may have been a passing trouble.
 const SECOND_CHANCE: Duration = Duration::from_secs(1);
+const MAPLESS: &str = "the server gives no map without a bucket: it is older than 6.5, or this user may not read the cluster's; name a bucket";
 /// What a manager gets to answer (D-16).
 const HTTP_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -127,6 +128,9 @@ async fn attempt(
         (None, Some(Ended::Completed(_, Err(error)))) => {
             let kind = error.context().cause.unwrap_or_else(|| error.kind());
             Err(failure(&health, kind, &error.to_string()))
+        }
+        (None, _) if health.mapless => {
+            Err(Attempt { stage: Stage::Map, kind: None, text: MAPLESS.to_owned() })
         }
         (None, _) => Err(failure(&health, ErrorKind::UnambiguousTimeout, "no answer in time")),
     };
