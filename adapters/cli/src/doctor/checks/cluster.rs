@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use settee::engine::Stage;
 use settee::error::ErrorKind;
-use settee::map::{ClusterMap, DEFAULT_NETWORK, Service, canonical_host_eq};
+use settee::map::{ClusterMap, DEFAULT_NETWORK, Node, Service, canonical_host_eq};
 
-use crate::doctor::facts::{Facts, place};
+use crate::doctor::facts::{Facts, PoolNode, place};
 use crate::doctor::finding::Finding;
 
 /// Round trips that are slow for one data centre (D-23).
@@ -150,7 +150,7 @@ fn nodes(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
         if let Some(group) = &node.server_group {
             text = format!("{text}; group {group}");
         }
-        if let Some(known) = pool_node(facts, &node.host) {
+        if let Some(known) = pool_node(facts, node) {
             text = format!("{text}; release {}, {}, {}", known.version, known.status, known.membership);
         }
         out.push(Finding::info("D-21", &node.host, text));
@@ -164,15 +164,19 @@ fn nodes(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
     }
 }
 
-fn pool_node<'a>(facts: &'a Facts, host: &str) -> Option<&'a crate::doctor::facts::PoolNode> {
+fn host_and_port(known: &PoolNode) -> (&str, Option<u16>) {
+    let (host, port) = known.host.rsplit_once(':').unwrap_or((known.host.as_str(), ""));
+    (host.trim_matches(['[', ']']), port.parse().ok())
+}
+
+/// The manager's view of a node: the one with its host and port, or the only one with its host.
+fn pool_node<'a>(facts: &'a Facts, node: &Node) -> Option<&'a PoolNode> {
     let nodes = &facts.pool.as_ref()?.nodes;
-    let mut matching = nodes.iter().filter(|node| {
-        let known = node.host.rsplit_once(':').map_or(node.host.as_str(), |(host, _)| host);
-        canonical_host_eq(known.trim_matches(['[', ']']), host)
-    });
-    let first = matching.next();
-    // Nodes on one host are told apart by their ports, which the reader can do better.
-    first.filter(|_| matching.next().is_none())
+    let here = |known: &&PoolNode| canonical_host_eq(host_and_port(known).0, &node.host);
+    let port = node.ports.get(Service::Mgmt, false);
+    let exact = nodes.iter().filter(here).find(|known| port.is_some() && host_and_port(known).1 == port);
+    let mut others = nodes.iter().filter(here);
+    exact.or_else(|| others.next().filter(|_| others.next().is_none()))
 }
 
 /// D-22.
