@@ -227,9 +227,13 @@ impl Engine {
                     }
                     return;
                 }
+                let runs = self.is_running(scope, target);
                 let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
                 let endpoint = hunt.targets[target].endpoint.clone();
                 hunt.next += 1;
+                if runs {
+                    continue;
+                }
                 hunt.next_at = now.checked_add(STAGGER).unwrap_or(now);
                 let bucket = match scope {
                     ScopeId::Cluster => None,
@@ -246,24 +250,36 @@ impl Engine {
                 }
                 continue;
             }
-            if !hunt.running.is_empty() {
+            // Those that serve the bucket and have no map of it hold up nobody.
+            if !self.only_mapless_run(scope) {
                 return;
             }
             self.end_round(scope);
         }
     }
 
+    /// Whether nothing runs but connections to nodes without a map of their own.
+    fn only_mapless_run(&self, scope: ScopeId) -> bool {
+        let Some(hunt) = &self.scope(scope).hunt else { return true };
+        hunt.running.iter().all(|&index| match self.link(index).map(|link| link.role) {
+            Some(Role::Seed { target, .. }) => hunt.targets.get(target).is_some_and(|it| it.round.mapless),
+            _ => true,
+        })
+    }
+
+    /// Whether a target of the hunt has an attempt under way.
+    fn is_running(&self, scope: ScopeId, number: usize) -> bool {
+        let Some(hunt) = &self.scope(scope).hunt else { return false };
+        hunt.running.iter().any(|&index| {
+            self.link(index).is_some_and(|link| link.role == Role::Seed { scope, target: number })
+        })
+    }
+
     /// Whether no data node can be reached: then the manager is asked, and only then (BOOT-17).
     fn only_managers_left(&self, scope: ScopeId) -> bool {
         let Some(hunt) = &self.scope(scope).hunt else { return false };
         hunt.targets.iter().enumerate().filter(|(_, target)| !target.over_http).all(|(number, target)| {
-            let is_running = || {
-                let runs = |&index: &u32| {
-                    self.link(index).is_some_and(|link| link.role == Role::Seed { scope, target: number })
-                };
-                hunt.running.iter().any(runs)
-            };
-            target.round.unreachable || is_running()
+            target.round.unreachable || self.is_running(scope, number)
         })
     }
 

@@ -72,6 +72,11 @@ pub(super) struct Bucket {
     pub(super) stream_at: Option<Instant>,
     pub(super) stream_pause: Option<Duration>,
     pub(super) stream_rotation: usize,
+    /// When the present stream gave its first map.
+    pub(super) stream_since: Option<Instant>,
+    /// When a map of a stream was read last, and a newer one that waits for its time, with its link.
+    pub(super) stream_read: Option<Instant>,
+    pub(super) stream_waiting: Option<(Instant, u32, u32, bytes::Bytes)>,
 }
 
 impl Bucket {
@@ -87,6 +92,9 @@ impl Bucket {
             stream_at: None,
             stream_pause: None,
             stream_rotation: 0,
+            stream_since: None,
+            stream_read: None,
+            stream_waiting: None,
         }
     }
 }
@@ -150,6 +158,7 @@ impl Engine {
         if let Role::Seed { scope, .. } = link.role
             && self.scope(scope).compared().is_some()
         {
+            self.keep_stream(index);
             self.end_hunt(scope, index);
         }
     }
@@ -310,9 +319,7 @@ impl Engine {
         self.buckets[bucket as usize].scope.forced = false;
         self.apply_bucket(index, bucket, &map);
         // What brought it over HTTP goes on doing so, until data nodes do.
-        if let Some(link) = self.link_mut(index).filter(|link| link.errand.is_some()) {
-            link.role = Role::Stream;
-        }
+        self.keep_stream(index);
         self.end_hunt(ScopeId::Bucket(bucket), index);
         self.settle_tracker(ScopeId::Bucket(bucket));
         self.outputs.push_back(Output::Event(Event::MapChanged(map)));
