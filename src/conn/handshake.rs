@@ -49,6 +49,9 @@ pub struct Settings {
     /// The version of the map that is known, epoch and revision: the node is asked for a newer one, which has to wait
     /// for the answer to HELLO, and only if it takes such a version (R-BOOT-6, R-VER-9).
     pub known_config: Option<(i64, i64)>,
+    /// Whether the node has acknowledged on an earlier connection that it takes such a version: then the answer to
+    /// HELLO is not waited for, and a connection that comes back costs no further round trip.
+    pub takes_version: bool,
     /// Whether steps are sent before the answers to earlier ones have come (BOOT-7).
     pub pipelined: bool,
     /// How many requests may be under way, at most 65,535.
@@ -277,7 +280,8 @@ impl Handshake {
         if !self.settings.pipelined && self.outstanding > 0 {
             return None;
         }
-        let awaits_hello = self.settings.known_config.is_some() && !self.greeted;
+        let awaits_hello =
+            self.settings.known_config.is_some() && !self.settings.takes_version && !self.greeted;
         if awaits_hello && matches!(self.to_send.front(), Some(Step::Config(_))) {
             return None;
         }

@@ -68,11 +68,11 @@ struct State<T> {
     culprit: Option<Opaque>,
     /// Whether a whole frame has come since the last keep-alive was sent.
     heard: bool,
-    /// Keep-alives without an answer.
-    probes: u32,
     /// Newer credentials that the server has not judged yet, and when the last of them were sent.
     renewals: usize,
     renewed_at: Option<Instant>,
+    /// Keep-alives without an answer.
+    probes: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,9 +224,9 @@ impl<T: Copy> Connection<T> {
                 events: VecDeque::new(),
                 culprit: None,
                 heard: false,
-                probes: 0,
                 renewals: 0,
                 renewed_at: None,
+                probes: 0,
             },
             keep_alive,
             last_received: now,

@@ -88,6 +88,9 @@ impl Engine {
             _ if all(&|attempt| attempt.stage == Stage::Resolve) => {
                 "check the host names, and the name server of this machine"
             }
+            _ if attempts.iter().any(|attempt| attempt.kind == Some(ErrorKind::TemporaryFailure)) => {
+                "the bucket is there and not ready: wait while it warms up, or resume it if it hibernates"
+            }
             _ if only_managers => "",
             _ if unreachable && self.config.capella => {
                 "add the address of this machine to the cluster's allowed IP addresses, and check that the cluster is on"

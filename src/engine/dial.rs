@@ -190,6 +190,7 @@ impl Engine {
         let scope = bucket.map_or(ScopeId::Cluster, ScopeId::Bucket);
         let fetch_config =
             !self.is_over_http(scope) && (map.is_none() || !is_member || known_config.is_some());
+        let takes_version = self.link(index).is_some_and(|link| link.takes_version);
         let options = &self.config.options;
         Settings {
             hello_key: self.config.hello_key(&self.instance_id, &connection_id),
@@ -203,6 +204,7 @@ impl Engine {
             bucket: bucket.map(|bucket| self.buckets[bucket as usize].name.clone()),
             fetch_config,
             known_config,
+            takes_version,
             pipelined: self.config.pipelined,
             window: self.config.window,
             keep_alive: Some(options.kv_keep_alive_interval).filter(|interval| !interval.is_zero()),

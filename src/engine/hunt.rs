@@ -348,6 +348,8 @@ impl Engine {
         let up_to_date = link.credentials == self.credentials;
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         hunt.running.retain(|&other| other != index);
+        // The next one's turn is now, even if earlier ones are silent (BOOT-12).
+        hunt.next_at = hunt.next_at.min(now);
         let Some(target) = hunt.targets.get_mut(target) else { return };
         let round = &mut target.round;
         round.refused |= up_to_date

@@ -22,7 +22,7 @@ use super::{ConnId, Engine, Input, LookupId, Output, Stage, Tag};
 use crate::conn::{ConnEvent, Connection};
 use crate::error::ErrorKind;
 use crate::map::Endpoint;
-use crate::wire::{ErrorMap, Status};
+use crate::wire::{ErrorMap, Feature, Status};
 
 /// The first pause between dials of one address; the first redial needs none (BOOT-25).
 const FIRST_PAUSE: Duration = Duration::from_millis(32);
@@ -60,6 +60,8 @@ pub(super) struct Link {
     pub(super) error_map: Option<Arc<ErrorMap>>,
     /// When the map is asked for again on a node that had none yet, and the pause after that.
     pub(super) config_retry: Option<(Instant, Duration)>,
+    /// Its node has acknowledged, on the last connection, that it takes the version of a known map.
+    pub(super) takes_version: bool,
     pub(super) bucket_refused: Option<(Status, Option<String>)>,
     pub(super) last_failure: Option<Failure>,
     pub(super) draining: Option<Instant>,
@@ -323,13 +325,6 @@ impl ConnTable {
 }
 
 impl Engine {
-    /// A new link; its dial begins at once.
-    pub(super) fn add_link(&mut self, endpoint: Endpoint, bucket: Option<u32>, role: Role) -> u32 {
-        let index = self.new_link(endpoint, bucket, role, None);
-        self.dial(index);
-        index
-    }
-
     /// A new link that is not dialled yet.
     pub(super) fn new_link(
         &mut self,
@@ -355,6 +350,7 @@ impl Engine {
             transmit_announced: false,
             error_map: None,
             config_retry: None,
+            takes_version: false,
             bucket_refused: None,
             last_failure: None,
             draining: None,
@@ -516,6 +512,9 @@ impl Engine {
         let error_map = error_map.and_then(|body| self.shared_error_map(&body));
         let Some(link) = self.link_mut(index) else { return };
         let mechanism = link.connection().and_then(Connection::mechanism);
+        link.takes_version = link
+            .connection()
+            .is_some_and(|it| it.features().contains(Feature::GET_CLUSTER_CONFIG_KNOWN_VERSION));
         link.error_map = error_map;
         link.last_failure = None;
         let (wants_bucket, role) = (link.bucket, link.role);

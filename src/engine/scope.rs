@@ -116,8 +116,10 @@ impl Engine {
         let Some(link) = self.link(index) else { return false };
         let origin = link.endpoint.host.clone();
         let bound = link.bucket;
-        // The same text comes many times: its version is enough to know that it is not newer (S54).
-        if let Some(rev) = map::peek_rev(body) {
+        // The same text comes many times: its version is enough to know that it is not newer (S54). A seed may be of
+        // another cluster, whose versions say nothing.
+        let is_seed = matches!(link.role, Role::Seed { .. });
+        if let Some(rev) = map::peek_rev(body).filter(|_| !is_seed) {
             let known = self.scope(bound.map_or(ScopeId::Cluster, ScopeId::Bucket)).compared();
             if known.is_some_and(|known| rev <= known.rev) {
                 self.counters.stale_maps += 1;
@@ -186,6 +188,9 @@ impl Engine {
             link.config_retry = None;
         }
         if map.kind == MapKind::Global {
+            if !cluster {
+                self.on_known_map(index);
+            }
             return cluster;
         }
         let Some(bucket) = self.link(index).and_then(|link| link.bucket) else { return cluster };

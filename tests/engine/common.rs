@@ -7,15 +7,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::connstr;
+use settee::dns::ResolverConfig;
 use settee::engine::{
-    BucketRef, CollectionRef, Concat, ConfigError, DesiredState, Durability, Engine, EngineConfig, Event,
-    OpId, OpKind, Operation, Orphan, PingReport, Response, Store, StoreMode, Surroundings,
+    BootstrapReport, BucketRef, CollectionRef, Concat, ConfigError, DesiredState, Durability, Engine,
+    EngineConfig, Event, OpId, OpKind, Operation, Orphan, PingReport, Response, Store, StoreMode,
+    Surroundings,
 };
 use settee::error::{ErrorKind, OpError};
 use settee::expiry::Expiry;
 use settee::ids::Cas;
 use settee::options::Options;
-use settee::tls::PlatformStore;
+use settee::tls::{PlatformStore, TrustSource};
 use settee_sim::{LinkId, Listener, Net, NetSettings, NodeId, Reachability, Settings, World};
 
 pub(crate) type Outcome = Result<Response, OpError>;
@@ -392,4 +394,40 @@ pub(crate) fn secure(net: &mut Net, text: &str, authenticator: Authenticator) ->
 
 pub(crate) fn password(user: &str, password: &str) -> Authenticator {
     Authenticator::Password(PasswordAuthenticator::new(user, password).expect("a valid name"))
+}
+
+/// Where the simulated name server is.
+pub(crate) fn name_server(index: u8) -> SocketAddr {
+    SocketAddr::from(([10, 9, 9, index], 53))
+}
+
+/// A configuration that trusts this PEM, and asks the first `servers` of the [`name_server`]s.
+pub(crate) fn config_trusting(
+    text: &str,
+    password: &str,
+    trust: Option<String>,
+    servers: u8,
+) -> EngineConfig {
+    let login = PasswordAuthenticator::new("Administrator", password).expect("a valid name");
+    let parsed = connstr::parse(text).expect("a valid connection string");
+    let trust = trust.map(|pem| TrustSource::Pem { origin: "ca.pem".into(), text: pem.into_bytes() });
+    let surroundings = Surroundings {
+        files: &mut |_| Err("there are no files".to_owned()),
+        platform: &mut PlatformStore::default,
+        trust: trust.into_iter().collect(),
+        resolver: (servers > 0).then(|| ResolverConfig::new((1..=servers).map(name_server).collect())),
+        unix_time: Duration::from_secs(1_800_000_000),
+    };
+    EngineConfig::with(&parsed, Options::default(), Authenticator::Password(login), surroundings)
+        .expect("valid options")
+}
+
+/// A configuration that trusts the authority of a network's cluster.
+pub(crate) fn config_tls(net: &mut Net, text: &str) -> EngineConfig {
+    config_trusting(text, "password", Some(net.cluster().ca_pem()), 0)
+}
+
+/// What connecting has come to, as an error tells it.
+pub(crate) fn report(outcome: &Outcome) -> &BootstrapReport {
+    error(outcome).context().bootstrap.as_deref().expect("it says where connecting stands")
 }

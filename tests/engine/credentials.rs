@@ -12,7 +12,7 @@ use settee_sim::{Action, ClientCertificates, Listener, Mechanism, Net, NodeId, P
 use tracing::Level;
 
 use super::common::*;
-use super::logs::logged;
+use super::logs::all_of;
 
 const PLAIN: &str = "couchbase://10.0.0.1";
 const SECURE: &str = "couchbases://10.0.0.1";
@@ -85,7 +85,7 @@ fn auth_1_ldap_users_need_plain_and_plain_in_the_open_is_a_choice() {
 
     let mut net = super::common::net(1);
     net.cluster().set_external_user("ldap", "s3cret");
-    let lines = logged(|| {
+    let (_, lines) = all_of(|| {
         let text = format!("{PLAIN}?allowed_sasl_mechanisms=PLAIN");
         let mut client = Client::connect_as(net, config_as(&text, "ldap", "s3cret"));
         assert!(client.set("k", "v").is_ok());
@@ -118,7 +118,7 @@ fn auth_2_scram_in_the_open_and_plain_within_tls() {
     assert_eq!(open.cluster().requests_everywhere(Opcode::SASL_STEP), 1, "SCRAM");
     let mut net = net(1);
     let config = secure(&mut net, SECURE, password("Administrator", "password"));
-    let lines = logged(|| {
+    let (_, lines) = all_of(|| {
         let mut within = Client::connect_as(net, config);
         assert_eq!(within.cluster().requests_everywhere(Opcode::SASL_AUTH), 1);
         assert_eq!(within.cluster().requests_everywhere(Opcode::SASL_STEP), 0, "PLAIN");
@@ -291,7 +291,7 @@ fn auth_8_a_token_logs_in() {
 fn auth_9_secrets_are_in_no_log_line_error_or_debug_output() {
     const SECRETS: [&str; 4] = ["s3cret-one", "s3cret-two", "t0ken-one", "t0ken-two"];
     let mut seen = String::new();
-    let lines = logged(|| {
+    let (_, lines) = all_of(|| {
         for text in [PLAIN, "couchbase://10.0.0.1?allowed_sasl_mechanisms=PLAIN", SECURE] {
             let mut net = net(1);
             net.cluster().set_password("jane", SECRETS[0]);

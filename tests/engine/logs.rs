@@ -1,4 +1,4 @@
-//! The engine's log lines, as those of the thread that asked for them.
+//! What is logged while a closure runs, by its own thread.
 
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
@@ -6,6 +6,7 @@ use std::sync::Once;
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
+use tracing::subscriber::Interest;
 use tracing::{Event, Level, Metadata, Subscriber};
 
 thread_local! {
@@ -18,11 +19,18 @@ struct Line(String);
 
 impl Visit for Line {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        let _ = write!(self.0, "{}={value:?} ", field.name());
+        let _ = match field.name() {
+            "message" => write!(self.0, " {value:?}"),
+            name => write!(self.0, " {name}={value:?}"),
+        };
     }
 }
 
 impl Subscriber for Collector {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        Interest::sometimes()
+    }
+
     fn enabled(&self, _: &Metadata<'_>) -> bool {
         LINES.with_borrow(Option::is_some)
     }
@@ -48,20 +56,22 @@ impl Subscriber for Collector {
     fn enter(&self, _: &Id) {}
 
     fn exit(&self, _: &Id) {}
-
-    /// Asked each time: only some threads are listened to.
-    fn register_callsite(&self, _: &'static Metadata<'static>) -> tracing::subscriber::Interest {
-        tracing::subscriber::Interest::sometimes()
-    }
 }
 
-/// What is logged on this thread while `run` runs.
-pub(crate) fn logged(run: impl FnOnce()) -> Vec<(Level, String)> {
+/// What `f` gives, and all that is logged meanwhile.
+pub(crate) fn all_of<T>(f: impl FnOnce() -> T) -> (T, Vec<(Level, String)>) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
-        tracing::subscriber::set_global_default(Collector).expect("no other collector in these tests");
+        tracing::dispatcher::set_global_default(tracing::Dispatch::new(Collector)).expect("the only one");
     });
-    LINES.with_borrow_mut(|lines| *lines = Some(Vec::new()));
-    run();
-    LINES.with_borrow_mut(Option::take).unwrap_or_default()
+    LINES.set(Some(Vec::new()));
+    let value = f();
+    (value, LINES.take().unwrap_or_default())
+}
+
+/// What `f` gives, and the lines of level INFO and above that were logged meanwhile.
+pub(crate) fn logged<T>(f: impl FnOnce() -> T) -> (T, Vec<String>) {
+    let (value, lines) = all_of(f);
+    let loud = lines.into_iter().filter(|(level, _)| *level <= Level::INFO);
+    (value, loud.map(|(level, text)| format!("{level}{text}")).collect())
 }

@@ -12,10 +12,14 @@ mod credentials;
 mod endings;
 mod health;
 mod hostile;
-#[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
+#[cfg(feature = "tracing")]
 mod logs;
 mod maps;
 mod oddities;
 mod recovery;
 mod reviewed;
+#[cfg(feature = "tls")]
+mod round_trips;
 mod script;
+mod sources;
+mod srv;

@@ -17,6 +17,8 @@ pub(crate) enum Failure {
     },
     /// The command has said everything already: exit code 1.
     Reported,
+    /// The command has said everything already: this exit code.
+    Verdict(u8),
     /// The arguments contradict each other or cannot be used: exit code 2.
     Usage(String),
     /// There is no connection to a cluster: exit code 3.
@@ -59,6 +61,7 @@ impl Failure {
         match self {
             Self::OutputClosed => 0,
             Self::No { .. } | Self::Reported => 1,
+            Self::Verdict(code) => *code,
             Self::Usage(_) => 2,
             Self::NoConnection { .. } => 3,
         }
@@ -69,7 +72,7 @@ impl Failure {
         let (message, hint) = match self {
             Self::No { message, hint } | Self::NoConnection { message, hint } => (message, hint.as_deref()),
             Self::Usage(message) => (message, Some("see settee --help, or settee COMMAND --help")),
-            Self::Reported | Self::OutputClosed => return Ok(()),
+            Self::Reported | Self::Verdict(_) | Self::OutputClosed => return Ok(()),
         };
         writeln!(out, "{} {message}", colours.red("error:"))?;
         if let Some(hint) = hint {

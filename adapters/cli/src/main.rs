@@ -10,6 +10,7 @@ mod bench;
 mod completions;
 mod connection;
 mod decode;
+mod doctor;
 mod explain;
 mod failure;
 mod get;
@@ -20,6 +21,7 @@ mod options;
 mod rm;
 mod serve;
 mod set;
+mod target;
 mod terminal;
 
 use std::io::Write as _;
@@ -33,6 +35,7 @@ Examples:
   settee serve --nodes 3 --port 11210             a simulated cluster to work against
   settee set -c couchbase://127.0.0.1 greeting '{\"text\": \"hello\"}'
   settee get -c couchbase://127.0.0.1 greeting
+  settee doctor couchbases://db.example.com       what is wrong with the way to a cluster
   settee explain 'couchbase://db.example.com?kv_timeout=4s'
   settee options timeout
   settee map config.json --seed db.example.com:11210 --key airline_10
@@ -59,6 +62,7 @@ enum Command {
     Get(get::Args),
     Set(set::Args),
     Rm(rm::Args),
+    Doctor(doctor::Args),
     Explain(explain::Args),
     Options(options::Args),
     Map(map::Args),
@@ -74,6 +78,7 @@ fn main() -> ExitCode {
         Command::Get(args) => get::run(&args),
         Command::Set(args) => set::run(&args),
         Command::Rm(args) => rm::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Options(args) => options::run(&args),
         Command::Map(args) => map::run(&args),

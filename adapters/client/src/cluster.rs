@@ -18,7 +18,7 @@ use crate::options::ClusterOptions;
 use crate::ready::{WaitUntilReady, WaitUntilReadyOptions};
 use crate::resolver::system_resolver;
 use crate::runtime::Runtime;
-use crate::{security, trust};
+use crate::{rotation, security, trust};
 
 /// What all handles of a cluster share. When the last of them goes, the driver is told.
 #[derive(Debug)]
@@ -103,6 +103,8 @@ impl Cluster {
             unix_time: unix_time(),
         };
         let mut config = EngineConfig::with(&connstr, options.options, options.authenticator?, surroundings)?;
+        let files = (config.options.certificate_path.as_deref(), config.options.key_path.as_deref());
+        rotation::keep_certificate(&mut config.authenticator, files)?;
         config.platform = format!("({}/{}; {})", env::consts::OS, env::consts::ARCH, runtime.name());
         let (settings, warnings) = (config.options.clone(), config.warnings.clone());
         let default_bucket = config.default_bucket.as_deref().map(Arc::from);
@@ -130,6 +132,10 @@ impl Cluster {
                 disconnect_timeout: settings.disconnect_timeout,
             }),
         })
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// A bucket by its name. No I/O happens: whether it exists is revealed by its first use, or by
@@ -200,6 +206,10 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name

@@ -23,14 +23,17 @@ mod cluster;
 mod credentials;
 mod driver;
 mod error;
+mod health;
 mod mailbox;
 pub mod metadata;
 mod names;
 pub mod ops;
 mod options;
 mod ready;
+mod reply;
 mod resolver;
 mod results;
+mod rotation;
 pub mod runtime;
 mod security;
 mod slot;
@@ -42,6 +45,7 @@ pub use cluster::{Bucket, Cluster, Collection, Scope};
 pub use credentials::{CertificateAuthenticator, Credentials};
 pub use driver::LoopCounters;
 pub use error::Error;
+pub use health::Ping;
 pub use metadata::metadata;
 pub use ops::{BinaryCollection, OpFuture};
 pub use options::ClusterOptions;
@@ -52,9 +56,13 @@ pub use runtime::Runtime;
 pub use security::TrustSource;
 pub use settee::auth::{AuthError, Authenticator, BearerAuthenticator, PasswordAuthenticator};
 pub use settee::connstr::Warning;
-pub use settee::engine::{BootstrapReport, DesiredState, Durability, RetryReason, RetryStrategy};
+pub use settee::engine::{
+    BootstrapReport, ClusterState, DesiredState, DiagnosticsReport, Durability, EndpointDiagnostics,
+    EndpointPing, Health, PingReport, PingState, Replace, RetryReason, RetryStrategy,
+};
 pub use settee::error::{ErrorKind, OpContext, OpError};
 pub use settee::ids::{Cas, MutationToken};
+pub use settee::map::Service;
 pub use settee::options::{CompressionMode, IpProtocol, Network, Options, Profile, TlsVerify};
 pub use value::{Decode, Encode, Flags, Json, Legacy, RawBinary, RawJson, RawString};
 

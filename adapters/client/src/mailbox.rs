@@ -4,16 +4,20 @@
 //! waker, so that a burst of a thousand operations wakes the driver once, and entries that come while it works do not
 //! wake it at all: it looks again before it sleeps.
 
+use std::fmt;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use settee::engine::{CollectionRef, DesiredState, OpKind, RetryStrategy};
+use settee::engine::{CollectionRef, DesiredState, Engine, OpKind, RetryStrategy};
 use settee::key::Key;
+use settee::map::Service;
 
+use crate::health::PingCommand;
 use crate::names::CollectionName;
+use crate::reply::Reply;
 use crate::slot::Slot;
 
 /// What a handle asks of the driver.
@@ -34,10 +38,28 @@ pub(crate) enum Command {
     Operate(Request),
     /// Complete at the first map or a definite error.
     Bootstrap,
-    /// Complete when the cluster, or the bucket, is in a state.
-    WaitUntilReady { bucket: Option<Arc<str>>, desired: DesiredState, timeout: Duration },
+    /// Complete when the cluster, or the bucket, is in a state, and services answer if they are to be asked.
+    WaitUntilReady {
+        bucket: Option<Arc<str>>,
+        desired: DesiredState,
+        services: Option<Vec<Service>>,
+        timeout: Duration,
+    },
+    /// Ask endpoints.
+    Ping(Box<PingCommand>),
+    /// Something that the engine answers at once.
+    Ask(Question),
     /// Shut down, completing when everything has ended.
     Close { drain: Duration },
+}
+
+/// See [`Command::Ask`].
+pub(crate) struct Question(pub(crate) Box<dyn FnOnce(&mut Engine, Instant) -> Reply + Send>);
+
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Question")
+    }
 }
 
 /// An operation on a document, as a handle hands it in.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use settee::engine::DesiredState;
+use settee::map::Service;
 
 use crate::cluster::Shared;
 use crate::error::Error;
@@ -24,18 +25,28 @@ use crate::ops::OpFuture;
 pub struct WaitUntilReadyOptions {
     timeout: Duration,
     desired: DesiredState,
+    /// Which are asked; `None`: none, the connections of the data service are enough.
+    services: Option<Vec<Service>>,
 }
 
 impl WaitUntilReadyOptions {
     /// Waits at most so long until everything is connected.
     pub const fn new(timeout: Duration) -> Self {
-        Self { timeout, desired: DesiredState::Online }
+        Self { timeout, desired: DesiredState::Online, services: None }
     }
 
     /// Whether every node must be connected, or one is enough. Default: every node.
     #[must_use]
     pub const fn desired_state(mut self, desired: DesiredState) -> Self {
         self.desired = desired;
+        self
+    }
+
+    /// Asks these services as well whether they answer (BOOT-28); none named: all that the cluster offers. Default: the
+    /// connections of the data service are enough.
+    #[must_use]
+    pub fn services(mut self, services: impl IntoIterator<Item = Service>) -> Self {
+        self.services = Some(services.into_iter().collect());
         self
     }
 }
@@ -63,6 +74,12 @@ impl WaitUntilReady {
         self.options.desired = desired;
         self
     }
+
+    /// See [`WaitUntilReadyOptions::services`].
+    pub fn services(mut self, services: impl IntoIterator<Item = Service>) -> Self {
+        self.options = self.options.services(services);
+        self
+    }
 }
 
 impl IntoFuture for WaitUntilReady {
@@ -70,8 +87,10 @@ impl IntoFuture for WaitUntilReady {
     type IntoFuture = OpFuture<()>;
 
     fn into_future(self) -> OpFuture<()> {
-        let Self { shared, bucket, options: WaitUntilReadyOptions { timeout, desired } } = self;
-        OpFuture::command(shared, Command::WaitUntilReady { bucket, desired, timeout }, |_, _| Some(()))
+        let Self { shared, bucket, options } = self;
+        let WaitUntilReadyOptions { timeout, desired, services } = options;
+        let command = Command::WaitUntilReady { bucket, desired, services, timeout };
+        OpFuture::command(shared, command, |_, _| Some(()))
     }
 }
 

@@ -5,11 +5,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use settee::engine::{OpId, Response};
+use settee::engine::OpId;
 use settee::error::{ErrorKind, OpError};
 
+use crate::reply::Reply;
+
 /// What an operation ends with.
-pub(crate) type Outcome = Result<Response, OpError>;
+pub(crate) type Outcome = Result<Reply, OpError>;
 
 /// One per operation: the future waits on it, the driver completes it once.
 #[derive(Debug)]
@@ -112,6 +114,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
+    use settee::engine::Response;
+
     use super::*;
 
     #[derive(Default)]
@@ -131,10 +135,10 @@ mod tests {
         let slot = Slot::new(None);
         assert!(slot.poll(&cx).is_pending());
         assert!(slot.poll(&cx).is_pending());
-        slot.complete(Ok(Response::Ready));
+        slot.complete(Ok(Reply::Response(Response::Ready)));
         slot.complete(Err(OpError::with_detail(ErrorKind::RequestCanceled, "late")));
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
-        assert_eq!(slot.poll(&cx), Poll::Ready(Ok(Response::Ready)));
+        assert_eq!(slot.poll(&cx), Poll::Ready(Ok(Reply::Response(Response::Ready))));
         assert!(matches!(slot.poll(&cx), Poll::Ready(Err(_))));
     }
 
@@ -143,11 +147,11 @@ mod tests {
         let slot = Slot::new(None);
         assert!(slot.abandon());
         assert!(slot.is_abandoned());
-        slot.complete(Ok(Response::Ready));
+        slot.complete(Ok(Reply::Response(Response::Ready)));
         assert!(slot.is_abandoned());
 
         let slot = Slot::new(None);
-        slot.complete(Ok(Response::Ready));
+        slot.complete(Ok(Reply::Response(Response::Ready)));
         assert!(!slot.abandon());
     }
 }

@@ -9,7 +9,7 @@ use settee::dns::Outcome;
 use settee::engine::Stage;
 use settee::error::ErrorKind;
 use settee::map::{ClusterMap, NetworkChoice, SeedAddr, Service};
-use settee::tls::{CertificateFacts, TlsFailure};
+use settee::tls::CertificateFacts;
 
 /// Everything that a run found out.
 #[derive(Clone, Debug, Default)]
@@ -133,16 +133,14 @@ pub(crate) struct TlsFacts {
     pub(crate) outcome: TlsOutcome,
     /// What was presented, the server's own certificate first.
     pub(crate) chain: Vec<CertificateFacts>,
-    pub(crate) elapsed: Duration,
 }
 
 #[derive(Clone, Debug)]
 pub(crate) enum TlsOutcome {
     /// Protocol and cipher suite.
     Done { version: String, suite: String },
-    Failed(TlsFailure),
-    /// It never came to a handshake, or that did not end.
-    Unreached(Attempt),
+    /// Why it failed, with the advice that goes with it.
+    Failed(String),
 }
 
 /// What a manager answered.
@@ -151,8 +149,6 @@ pub(crate) struct HttpFacts {
     pub(crate) port: u16,
     /// The map, or why there is none.
     pub(crate) outcome: Result<Arc<ClusterMap>, Attempt>,
-    /// Its clock, in seconds since 1970, and this machine's at that moment.
-    pub(crate) date: Option<(i64, i64)>,
     pub(crate) elapsed: Duration,
 }
 
@@ -213,6 +209,10 @@ pub(crate) struct EndpointFacts {
 /// `/pools/default`.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PoolFacts {
+    /// Who was asked.
+    pub(crate) from: String,
+    /// Its clock, in seconds since 1970, and this machine's at that moment.
+    pub(crate) date: Option<(i64, i64)>,
     pub(crate) rebalancing: bool,
     pub(crate) nodes: Vec<PoolNode>,
     /// The bucket's type, if one is named and the manager shows it.
@@ -242,6 +242,11 @@ impl Facts {
     /// The whole engine's map.
     pub(crate) fn map(&self) -> Option<&Arc<ClusterMap>> {
         self.whole.map.as_ref()?.as_ref().ok()
+    }
+
+    /// Whether the seeds are those of the SRV record.
+    pub(crate) fn srv_seeds(&self) -> bool {
+        matches!(&self.srv, Some(Outcome { answer: settee::dns::Answer::Records(_), .. }))
     }
 
     /// The network in use, `default` while none is chosen.

@@ -4,12 +4,16 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use settee::engine::{BucketRef, CollectionRef, OpKind, Operation, RejectReason, Rejected, Response};
+use settee::engine::{
+    BucketRef, CollectionRef, OpKind, Operation, PingRequest, ReadyRequest, RejectReason, Rejected, Response,
+};
 use settee::error::{ErrorKind, OpError};
 
 use super::Driver;
-use crate::mailbox::{Command, Message, Request, Target};
+use crate::health::PingCommand;
+use crate::mailbox::{Command, Message, Question, Request, Target};
 use crate::names::CollectionName;
+use crate::reply::Reply;
 use crate::runtime::Runtime;
 use crate::slot::Slot;
 
@@ -21,10 +25,26 @@ impl<R: Runtime> Driver<R> {
                 let op = self.engine.bootstrap(now);
                 self.table.insert(op, slot);
             }
-            Message::Command(Command::WaitUntilReady { bucket, desired, timeout }, slot) => {
+            Message::Command(Command::WaitUntilReady { bucket, desired, services, timeout }, slot) => {
                 let bucket = bucket.map(|name| self.open_bucket(&name, now));
-                let op = self.engine.wait_until_ready(bucket, desired, timeout, now);
+                let op = match services {
+                    None => self.engine.wait_until_ready(bucket, desired, timeout, now),
+                    Some(services) => {
+                        let request = ReadyRequest { bucket, desired, services, timeout };
+                        self.engine.wait_until_ready_with(request, now)
+                    }
+                };
                 self.table.insert(op, slot);
+            }
+            Message::Command(Command::Ping(ping), slot) => {
+                let PingCommand { bucket, services, id, timeout } = *ping;
+                let bucket = bucket.map(|name| self.open_bucket(&name, now));
+                let op = self.engine.ping(PingRequest { bucket, services, id, timeout }, now);
+                self.table.insert(op, slot);
+            }
+            Message::Command(Command::Ask(Question(ask)), slot) => {
+                let reply = ask(&mut self.engine, now);
+                slot.complete(Ok(reply));
             }
             Message::Command(Command::Close { drain }, slot) => {
                 self.closers.push(slot);
@@ -121,9 +141,9 @@ impl<R: Runtime> Driver<R> {
 pub(crate) fn reject(message: Message) {
     let Message::Command(command, slot) = message else { return };
     slot.complete(match command {
-        Command::Close { .. } => Ok(Response::Ready),
+        Command::Close { .. } => Ok(Reply::Response(Response::Ready)),
         Command::Operate(request) => Err(closed(&request.kind)),
-        Command::Bootstrap | Command::WaitUntilReady { .. } => {
+        Command::Bootstrap | Command::WaitUntilReady { .. } | Command::Ping(_) | Command::Ask(_) => {
             Err(OpError::with_detail(ErrorKind::ClusterClosed, "open a new cluster to go on"))
         }
     });

@@ -39,6 +39,7 @@ use self::lookups::Lookups;
 use self::queries::Queries;
 use self::table::Table;
 use crate::mailbox::{Mailbox, Message, Source};
+use crate::reply::Reply;
 use crate::runtime::Runtime;
 use crate::slot::Slot;
 
@@ -266,7 +267,7 @@ impl<R: Runtime> Driver<R> {
 
     fn release_closers(&mut self) {
         for slot in self.closers.drain(..) {
-            slot.complete(Ok(Response::Ready));
+            slot.complete(Ok(Reply::Response(Response::Ready)));
         }
     }
 

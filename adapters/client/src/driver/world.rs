@@ -11,6 +11,7 @@ use super::Driver;
 use super::link::Link;
 use super::queries::Arrival;
 use crate::mailbox::Source;
+use crate::reply::Reply;
 use crate::runtime::{Runtime, SocketOptions};
 
 /// How often one turn goes around engine, writes and due timers.
@@ -197,7 +198,12 @@ impl<R: Runtime> Driver<R> {
             Event::Completed { op, result } => {
                 self.answered += 1;
                 if let Some(slot) = self.table.remove(op) {
-                    slot.complete(result);
+                    slot.complete(result.map(Reply::Response));
+                }
+            }
+            Event::Pinged { op, report } => {
+                if let Some(slot) = self.table.remove(op) {
+                    slot.complete(Ok(Reply::Ping(report)));
                 }
             }
             Event::Writable => self.full = false,

@@ -13,7 +13,8 @@ use settee::error::{ErrorKind, OpError};
 use crate::cluster::Shared;
 use crate::error::Error;
 use crate::mailbox::{Command, Message};
-use crate::slot::Slot;
+use crate::reply::{Convert, Reply};
+use crate::slot::{Outcome, Slot};
 
 /// An operation under way.
 ///
@@ -25,9 +26,22 @@ use crate::slot::Slot;
 pub struct OpFuture<T> {
     shared: Arc<Shared>,
     stage: Stage,
-    /// What the caller gets; `None` for a response that does not belong to the operation.
-    convert: fn(Response, &Shared) -> Option<T>,
+    convert: Conversion<T>,
 }
+
+/// What the caller gets; `None` for a reply that does not belong to the operation.
+enum Conversion<T> {
+    Response(fn(Response, &Shared) -> Option<T>),
+    Reply(Convert<T>),
+}
+
+impl<T> Clone for Conversion<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Conversion<T> {}
 
 enum Stage {
     Unsent(Command),
@@ -43,7 +57,12 @@ impl<T> OpFuture<T> {
         command: Command,
         convert: fn(Response, &Shared) -> Option<T>,
     ) -> Self {
-        Self { shared, stage: Stage::Unsent(command), convert }
+        Self { shared, stage: Stage::Unsent(command), convert: Conversion::Response(convert) }
+    }
+
+    /// A command whose reply is no response to an operation.
+    pub(crate) const fn question(shared: Arc<Shared>, command: Command, convert: Convert<T>) -> Self {
+        Self { shared, stage: Stage::Unsent(command), convert: Conversion::Reply(convert) }
     }
 
     pub(super) const fn refused(
@@ -51,7 +70,7 @@ impl<T> OpFuture<T> {
         error: OpError,
         convert: fn(Response, &Shared) -> Option<T>,
     ) -> Self {
-        Self { shared, stage: Stage::Refused(error), convert }
+        Self { shared, stage: Stage::Refused(error), convert: Conversion::Response(convert) }
     }
 }
 
@@ -87,12 +106,13 @@ impl<T> Future for OpFuture<T> {
     }
 }
 
-fn finish<T>(
-    outcome: Result<Response, OpError>,
-    convert: fn(Response, &Shared) -> Option<T>,
-    shared: &Shared,
-) -> Result<T, Error> {
-    convert(outcome?, shared).ok_or_else(|| {
+fn finish<T>(outcome: Outcome, convert: Conversion<T>, shared: &Shared) -> Result<T, Error> {
+    let converted = match (convert, outcome?) {
+        (Conversion::Response(convert), Reply::Response(response)) => convert(response, shared),
+        (Conversion::Response(_), _) => None,
+        (Conversion::Reply(convert), reply) => convert(reply),
+    };
+    converted.ok_or_else(|| {
         let detail = "the client got the response of another kind of operation";
         OpError::with_detail(ErrorKind::DecodingFailure, detail).into()
     })

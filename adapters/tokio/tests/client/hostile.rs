@@ -212,17 +212,17 @@ async fn h9_scram_messages_that_cannot_be_trusted_are_authentication_failures() 
 /// What becomes of connecting, and of a first operation that is started before there is a connection.
 async fn assert_dead_end(text: String, endpoint: String, password: &str, stage: Stage, words: &str) {
     let user = PasswordAuthenticator::new("Administrator", password);
-    let options = ClusterOptions::new(user).bootstrap_timeout(ms(1000));
+    let options = ClusterOptions::new(user).bootstrap_timeout(ms(5000));
     // A bucket that cannot be opened does not keep `connect` from its first map.
     let mut errors = Vec::new();
     if stage != Stage::Bucket {
         let connecting = settee_tokio::connect(&text, options.clone());
-        errors.push(within(ms(3000), connecting).await.unwrap_err());
+        errors.push(within(ms(20_000), connecting).await.unwrap_err());
     }
     let cluster = settee_tokio::open(&text, options).unwrap();
     let bucket = cluster.default_bucket().unwrap_or_else(|| cluster.bucket("default"));
-    let get = bucket.default_collection().get("k").timeout(ms(1000));
-    errors.push(within(ms(3000), get).await.unwrap_err());
+    let get = bucket.default_collection().get("k").timeout(ms(5000));
+    errors.push(within(ms(20_000), get).await.unwrap_err());
     for error in errors {
         let said = error.to_string();
         let report = error.context().and_then(|context| context.bootstrap.as_ref());

@@ -1,6 +1,7 @@
 //! The client on tokio against the simulated cluster on loopback TCP.
 #![allow(clippy::unwrap_used, reason = "the helpers of tests fail by panicking, as tests do")]
 
+mod health;
 mod hostile;
 mod lifecycle;
 mod load;
@@ -8,6 +9,8 @@ mod network;
 mod operations;
 mod peer;
 mod refusals;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod rotation;
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod secure;
 mod sockets;

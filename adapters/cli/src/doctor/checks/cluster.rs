@@ -1,0 +1,345 @@
+//! The map, the nodes that it announces, and the bucket (D-17 to D-25, D-29).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use settee::engine::Stage;
+use settee::error::ErrorKind;
+use settee::map::{ClusterMap, DEFAULT_NETWORK, Service, canonical_host_eq};
+
+use crate::doctor::facts::{Facts, place};
+use crate::doctor::finding::Finding;
+
+/// Round trips that are slow for one data centre (D-23).
+const SLOW_MEAN: Duration = Duration::from_millis(10);
+const SLOW_MAX: Duration = Duration::from_millis(20);
+/// Round trips that only a wide area has (D-29).
+const WIDE: Duration = Duration::from_millis(25);
+
+pub(super) fn check(facts: &Facts, out: &mut Vec<Finding>) {
+    rebalance(facts, out);
+    network(facts, out);
+    identities(facts, out);
+    source(facts, out);
+    let Some(map) = facts.map() else {
+        bucket(facts, out);
+        return;
+    };
+    names(facts, map, out);
+    nodes(facts, map, out);
+    ports(facts, map, out);
+    latencies(facts, out);
+    bucket(facts, out);
+}
+
+/// D-17.
+fn network(facts: &Facts, out: &mut Vec<Finding>) {
+    let choice = match &facts.whole.network {
+        None => return,
+        Some(Err(text)) => {
+            let advice = "leave `network` away to have it found out, or name one that there is";
+            out.push(Finding::error("D-17", &facts.given.network, text).advise(advice));
+            return;
+        }
+        Some(Ok(choice)) => choice,
+    };
+    let Some(map) = facts.any_map() else { return };
+    let mut others: BTreeSet<&str> = map.alternate_networks.iter().map(String::as_str).collect();
+    others.insert(DEFAULT_NETWORK);
+    others.remove(choice.name.as_str());
+    let others: Vec<&str> = others.into_iter().collect();
+    let others = if others.is_empty() { "no others".to_owned() } else { format!("others: {}", others.join(", ")) };
+    out.push(Finding::info("D-17", &choice.name, format!("network in use: {} ({}); {others}", choice.name, choice.reason)));
+    if choice.name == DEFAULT_NETWORK {
+        return;
+    }
+    let tls = facts.given.tls;
+    let default_port = Service::Kv.default_port(tls);
+    let mapped = facts.seeds.iter().any(|seed| seed.at.kv.is_some_and(|port| port != default_port));
+    let mut missing = Vec::new();
+    for node in &map.nodes {
+        match node.alternates.iter().find(|alternate| alternate.network == choice.name) {
+            None => missing.push(node.host.as_str()),
+            Some(alternate) if alternate.ports.is_none() && mapped => {
+                let host = alternate.host.as_deref().unwrap_or(&node.host);
+                let text = format!(
+                    "the address `{host}` of the network {} has no ports of its own, and a seed is reached by another port than {default_port}",
+                    choice.name
+                );
+                let advice = "publish the mapped ports as well: couchbase-cli setting-alternate-address --set --ports ...";
+                out.push(Finding::warn("D-17", &node.host, text).advise(advice));
+            }
+            Some(_) => {}
+        }
+    }
+    if !missing.is_empty() {
+        let text = format!("nodes without an address on the network {}: {}", choice.name, missing.join(", "));
+        let advice = "give each node an alternate address (setting-alternate-address): what they hold cannot be reached from here";
+        out.push(Finding::warn("D-17", &choice.name, text).advise(advice));
+    }
+}
+
+/// D-18.
+fn identities(facts: &Facts, out: &mut Vec<Finding>) {
+    let mut clusters: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for seed in &facts.seeds {
+        let kv = seed.kv.as_ref().and_then(|kv| kv.outcome.as_ref().ok());
+        let http = seed.http.as_ref().and_then(|http| http.outcome.as_ref().ok());
+        for map in kv.into_iter().chain(http) {
+            if let Some(uuid) = &map.cluster_uuid {
+                clusters.entry(uuid).or_default().insert(&seed.at.host);
+            }
+        }
+    }
+    if clusters.len() > 1 {
+        let parts: Vec<String> = clusters
+            .values()
+            .map(|hosts| hosts.iter().copied().collect::<Vec<_>>().join(", "))
+            .collect();
+        let text = format!("the seeds belong to {} clusters: {}", clusters.len(), parts.join(" | "));
+        let advice = "name nodes of one cluster: which one a program connects to is a matter of chance now";
+        out.push(Finding::error("D-18", "", text).advise(advice));
+    }
+}
+
+/// D-19.
+fn names(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
+    if facts.given.capella {
+        return;
+    }
+    for seed in &facts.seeds {
+        let known = map.nodes.iter().any(|node| {
+            canonical_host_eq(&seed.at.host, &node.host)
+                || node.alternates.iter().filter_map(|other| other.host.as_ref()).any(|host| canonical_host_eq(&seed.at.host, host))
+        });
+        if !known {
+            let text = "no node calls itself by this name; connections after the first one go to the names in the map";
+            let advice = "use a node's own name or an alternate address of it, so that certificates and networks can be told apart";
+            out.push(Finding::warn("D-19", &seed.at.host, text).advise(advice));
+        }
+    }
+}
+
+/// D-20.
+fn source(facts: &Facts, out: &mut Vec<Finding>) {
+    let by_kv = facts.seeds.iter().any(|seed| seed.kv.as_ref().is_some_and(|kv| kv.outcome.is_ok()));
+    if facts.any_map().is_none() || (by_kv && !facts.given.http_only) {
+        return;
+    }
+    let text = if facts.given.http_only {
+        "cluster maps come over HTTP, since the option bootstrap_on says so"
+    } else {
+        "the cluster map came over HTTP: no key-value connection gave one"
+    };
+    let advice = "open the key-value port (11210, with TLS 11207) of the seeds: over HTTP changes of the cluster are learned later";
+    out.push(Finding::warn("D-20", "", text).advise(advice));
+}
+
+/// D-21.
+fn nodes(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
+    for node in &map.nodes {
+        let services: Vec<&str> = node.ports.services().map(Service::as_str).collect();
+        let mut text = format!("slot {}: {}", node.index, services.join(", "));
+        if let Some(group) = &node.server_group {
+            text = format!("{text}; group {group}");
+        }
+        if let Some(known) = pool_node(facts, &node.host) {
+            text = format!("{text}; release {}, {}, {}", known.version, known.status, known.membership);
+        }
+        out.push(Finding::info("D-21", &node.host, text));
+    }
+    if facts.pool.is_none() {
+        let text = "releases and health of the nodes are not known: no manager answered /pools/default";
+        out.push(Finding::info("D-21", "", text).advise("open the manager's port, or use a user who may read the cluster"));
+    }
+}
+
+fn pool_node<'a>(facts: &'a Facts, host: &str) -> Option<&'a crate::doctor::facts::PoolNode> {
+    let nodes = &facts.pool.as_ref()?.nodes;
+    let mut matching = nodes.iter().filter(|node| {
+        let known = node.host.rsplit_once(':').map_or(node.host.as_str(), |(host, _)| host);
+        canonical_host_eq(known.trim_matches(['[', ']']), host)
+    });
+    let first = matching.next();
+    // Nodes on one host are told apart by their ports, which the reader can do better.
+    first.filter(|_| matching.next().is_none())
+}
+
+/// D-22.
+fn ports(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
+    let (mut fine, mut all) = (0, 0);
+    for endpoint in &facts.endpoints {
+        all += 1;
+        let attempt = match &endpoint.outcome {
+            Ok(_) => {
+                fine += 1;
+                continue;
+            }
+            Err(attempt) => attempt,
+        };
+        let text = format!(
+            "{} of slot {} cannot be reached: failed at {}: {}",
+            endpoint.service.as_str(),
+            endpoint.node,
+            attempt.stage,
+            attempt.text
+        );
+        out.push(Finding::error("D-22", place(&endpoint.host, endpoint.port), text).advise(port_advice(facts, map, attempt.stage)));
+    }
+    if all > 0 {
+        out.push(Finding::info("D-22", "", format!("{fine} of {all} announced ports take connections")));
+    }
+    let (network, tls) = (facts.network(), facts.given.tls);
+    let mode = if tls { "with TLS" } else { "without TLS" };
+    for node in &map.nodes {
+        let elsewhere: Vec<&str> = [Service::Kv, Service::Mgmt, Service::Views, Service::Query, Service::Search, Service::Analytics]
+            .into_iter()
+            .filter(|service| {
+                let runs = [true, false].iter().any(|tls| node.ports.get(*service, *tls).is_some());
+                // A node that is not on this network at all is D-17's.
+                runs && node.host_on(network).is_some() && node.endpoint(*service, network, tls).is_none()
+            })
+            .map(Service::as_str)
+            .collect();
+        if !elsewhere.is_empty() {
+            let text = format!("not in the map for the network {network} {mode}: {}", elsewhere.join(", "));
+            let advice = if tls {
+                "enable TLS for these services, and publish their TLS ports where alternate addresses have ports"
+            } else {
+                "publish their ports where alternate addresses have ports, or use couchbases://"
+            };
+            out.push(Finding::warn("D-22", &node.host, text).advise(advice));
+        }
+    }
+}
+
+fn port_advice(facts: &Facts, map: &ClusterMap, stage: Stage) -> String {
+    let network = facts.network();
+    let other = map.alternate_networks.iter().map(String::as_str).chain([DEFAULT_NETWORK]).find(|name| *name != network);
+    match (stage, other) {
+        (Stage::Tls, _) => "see the checks of the certificates".to_owned(),
+        (_, Some(other)) if stage <= Stage::Tcp => format!(
+            "the address is the one of the network {network}: if this machine is elsewhere, try network={other}; otherwise open the port"
+        ),
+        _ if network == DEFAULT_NETWORK => {
+            "open the port for this machine; if the address is for the inside of another network, publish alternate addresses (setting-alternate-address)".to_owned()
+        }
+        _ => "open the port for this machine".to_owned(),
+    }
+}
+
+/// D-23, D-29.
+fn latencies(facts: &Facts, out: &mut Vec<Finding>) {
+    let mut slowest = Duration::ZERO;
+    for noop in &facts.whole.noops {
+        if noop.failed > 0 {
+            let text = format!("{} of {} NOOPs were not answered", noop.failed, noop.failed + noop.samples.len());
+            out.push(Finding::warn("D-23", &noop.remote, text).advise("see whether this node can be reached, and how it is"));
+        }
+        let (Some(max), Ok(count)) = (noop.samples.iter().max(), u32::try_from(noop.samples.len())) else { continue };
+        let mean = noop.samples.iter().sum::<Duration>() / count.max(1);
+        slowest = slowest.max(mean);
+        let text = format!("{count} round trips: mean {mean:.1?}, longest {max:.1?}");
+        let finding = if mean >= SLOW_MEAN || *max >= SLOW_MAX {
+            Finding::warn("D-23", &noop.remote, text)
+                .advise("run programs in the network of the cluster; for development from afar use profile=wan_development")
+        } else {
+            Finding::info("D-23", &noop.remote, text)
+        };
+        out.push(finding);
+    }
+    let given = &facts.given;
+    if slowest > Duration::ZERO {
+        // A dial takes a round trip, and one more for TLS.
+        let dial = slowest * if given.tls { 2 } else { 1 };
+        for (name, time, needed) in
+            [("kv_timeout", given.kv_timeout, slowest), ("kv_connect_timeout", given.kv_connect_timeout, dial)]
+        {
+            if time <= needed {
+                let text = format!("{name} is {time:.1?}, and the network alone takes {needed:.1?}");
+                out.push(Finding::warn("D-29", name, text).advise("raise it, or use profile=wan_development"));
+            }
+        }
+    }
+    if slowest >= WIDE && given.profile.is_none() {
+        let text = format!("round trips of {slowest:.1?} are those of a wide area, and the time-outs are for a local network");
+        out.push(Finding::warn("D-29", "", text).advise("add ?profile=wan_development for development from afar"));
+    }
+}
+
+/// D-24.
+fn bucket(facts: &Facts, out: &mut Vec<Finding>) {
+    let Some(bucket) = &facts.whole.bucket else { return };
+    let subject = &bucket.name;
+    let advice = |kind: ErrorKind| match kind {
+        ErrorKind::BucketNotFound => "create the bucket, correct its name, or grant this user access to it",
+        ErrorKind::AuthenticationFailure => "grant this user access to the bucket",
+        _ => "see whether all of its nodes can be reached, and how they are",
+    };
+    match &bucket.ready {
+        Ok(()) => {}
+        // It is known already that there is no cluster to ask.
+        Err((kind, _)) if facts.any_map().is_none() && *kind != ErrorKind::BucketNotFound => return,
+        Err((kind, text)) => {
+            out.push(Finding::error("D-24", subject, format!("the bucket is not ready: {text}")).advise(advice(*kind)));
+        }
+    }
+    match &bucket.read {
+        Some(Err((kind, text))) => {
+            let text = format!("a document cannot be asked for: {text}");
+            out.push(Finding::error("D-24", subject, text).advise(advice(*kind)));
+        }
+        Some(Ok(time)) => {
+            let known = bucket.map.as_ref().and_then(|map| map.bucket_type.clone());
+            let kind = facts.pool.as_ref().and_then(|pool| pool.bucket_type.clone()).or(known);
+            let kind = kind.map_or_else(|| "type not known".to_owned(), |kind| format!("type {kind}"));
+            let storage = bucket.map.as_ref().and_then(|map| map.storage_backend.as_ref());
+            let storage = storage.map(|name| format!(", storage {name}")).unwrap_or_default();
+            out.push(Finding::info("D-24", subject, format!("{kind}{storage}; a read is answered in {time:.1?}")));
+        }
+        None => {}
+    }
+    if let Some(map) = &bucket.map {
+        if let Some(state) = &map.hibernation_state {
+            let text = format!("the bucket is being put to sleep ({state})");
+            out.push(Finding::warn("D-24", subject, text).advise("wake it up before it is used"));
+        }
+        if let Some(vbuckets) = &map.vbuckets {
+            let orphans = (0..vbuckets.count())
+                .filter(|vb| u16::try_from(*vb).is_ok_and(|vb| vbuckets.active(vb).is_none()))
+                .count();
+            if orphans > 0 {
+                let text = format!("{orphans} of {} vbuckets have no active copy: their documents cannot be reached", vbuckets.count());
+                out.push(Finding::error("D-24", subject, text).advise("add back or replace the nodes that failed, and rebalance"));
+            }
+        }
+    }
+    let sick: Vec<String> = facts
+        .pool
+        .iter()
+        .flat_map(|pool| &pool.bucket_nodes)
+        .filter(|(_, status)| status != "healthy")
+        .map(|(host, status)| format!("{host} ({status})"))
+        .collect();
+    if !sick.is_empty() {
+        let text = format!("nodes of the bucket that are not healthy: {}", sick.join(", "));
+        out.push(Finding::warn("D-24", subject, text).advise("wait for warm-up to end, or look after these nodes"));
+    }
+}
+
+/// D-25.
+fn rebalance(facts: &Facts, out: &mut Vec<Finding>) {
+    let text = "the results hold for a cluster at rest: while it rebalances, nodes come and go and buckets move";
+    out.push(Finding::info("D-25", "", text));
+    let moving = facts.whole.bucket.iter().filter_map(|bucket| bucket.map.as_ref()?.vbuckets.as_ref()).any(settee::map::VbucketMap::has_forward);
+    if moving || facts.pool.as_ref().is_some_and(|pool| pool.rebalancing) {
+        out.push(Finding::warn("D-25", "", "a rebalance is going on").advise("run the doctor again when it is over"));
+    }
+    for node in facts.pool.iter().flat_map(|pool| &pool.nodes) {
+        if node.status != "healthy" || node.membership != "active" {
+            let text = format!("the manager says: {}, {}", node.status, node.membership);
+            let advice = "bring the node back, or fail it over and rebalance";
+            out.push(Finding::warn("D-25", &node.host, text).advise(advice));
+        }
+    }
+}

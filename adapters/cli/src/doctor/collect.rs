@@ -1,0 +1,242 @@
+//! Finds things out: one stage after the other, each with a time of its own, all of them within one more.
+
+mod drive;
+mod names;
+mod pool;
+mod probe;
+mod seeds;
+mod whole;
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use settee::auth::Authenticator;
+use settee::connstr::{ConnectionString, Seed};
+use settee::dns::{Answer, ResolverConfig};
+use settee::engine::{ConfigError, EngineConfig, Surroundings};
+use settee::map::SeedAddr;
+use settee::options::{self, Network, Options, TlsVerify};
+use settee::tls::{TrustSource, is_capella_host};
+
+use super::facts::{Facts, Given, SetupError};
+
+/// Most seeds and names that are looked at one by one.
+const MOST: usize = 64;
+
+/// What a run is given.
+pub(crate) struct Case {
+    pub(crate) connection_string: String,
+    /// Typed settings, under those of the string.
+    pub(crate) options: Options,
+    pub(crate) authenticator: Authenticator,
+    /// Certificates to trust, beside those that the string names.
+    pub(crate) trust: Vec<TrustSource>,
+    /// In place of the one in the string.
+    pub(crate) bucket: Option<String>,
+    /// The name servers; `None`: there are none.
+    pub(crate) resolver: Option<ResolverConfig>,
+    /// For each stage.
+    pub(crate) timeout: Duration,
+    /// For all of them.
+    pub(crate) total: Duration,
+}
+
+/// The time that is left.
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    end: Instant,
+    stage: Duration,
+}
+
+impl Clock {
+    /// The end of a stage that begins now; `None`: there is no time for it.
+    fn stage(self) -> Option<Instant> {
+        let now = Instant::now();
+        (now < self.end).then(|| self.end.min(now + self.stage))
+    }
+}
+
+/// Runs all stages; `progress` is told of each.
+pub(crate) async fn collect(case: &Case, progress: impl Fn(&str)) -> Facts {
+    let started = Instant::now();
+    let clock = Clock { end: started + case.total, stage: case.timeout };
+    let mut facts = Facts { unix_time: unix_time(), ..Facts::default() };
+    let connstr = match settee::connstr::parse(&case.connection_string) {
+        Ok(connstr) => connstr,
+        Err(error) => {
+            facts.refused = Some(error.to_string());
+            return facts;
+        }
+    };
+    match given(&connstr, case) {
+        Ok(given) => facts.given = given,
+        Err(error) => {
+            facts.refused = Some(error);
+            return facts;
+        }
+    }
+    let config = match configure(&connstr, case, &mut facts.given) {
+        Ok(config) => Some(config),
+        Err(error) => {
+            facts.setup = Some(error);
+            None
+        }
+    };
+    progress("looking up names");
+    let seeds = look_up(&mut facts, case, clock).await;
+    if let Some(config) = config {
+        progress("trying each seed");
+        let bucket = facts.given.bucket.clone();
+        facts.seeds = seeds::examine(&config, &seeds, facts.srv_seeds(), bucket.as_deref(), clock, &mut facts.left_out).await;
+        progress("connecting to the cluster");
+        whole::examine(&config, &seeds, &mut facts, clock, &progress).await;
+        progress("asking the manager");
+        pool::examine(&config, &mut facts, clock).await;
+    }
+    facts.elapsed = started.elapsed();
+    facts
+}
+
+fn unix_now() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn unix_time() -> i64 {
+    i64::try_from(unix_now().as_secs()).unwrap_or(i64::MAX)
+}
+
+fn seed_addr(seed: &Seed) -> SeedAddr {
+    SeedAddr { host: seed.host.to_string(), kv: seed.kv, mgmt: seed.mgmt }
+}
+
+/// What the string and the settings mean together.
+fn given(connstr: &ConnectionString, case: &Case) -> Result<Given, String> {
+    let resolved = options::resolve(connstr, case.options.clone()).map_err(|error| error.to_string())?;
+    let seeds: Vec<SeedAddr> = resolved.seeds.iter().map(seed_addr).collect();
+    let scheme = if resolved.tls { "couchbases" } else { "couchbase" };
+    let hosts: Vec<&str> = seeds.iter().map(|seed| seed.host.as_str()).collect();
+    let options = &resolved.options;
+    Ok(Given {
+        text: format!("{scheme}://{}", hosts.join(",")),
+        tls: resolved.tls,
+        capella: seeds.iter().any(|seed| is_capella_host(&seed.host)),
+        srv_query: resolved.srv_query.clone(),
+        bucket: case.bucket.clone().or_else(|| resolved.bucket.clone()),
+        profile: options.profile.map(|profile| profile.to_string()),
+        warnings: resolved.warnings.clone(),
+        settings: options
+            .effective()
+            .into_iter()
+            .filter(|setting| setting.changed)
+            .map(|setting| (setting.name.to_owned(), setting.value))
+            .collect(),
+        verify: options.tls_verify == TlsVerify::Peer,
+        verify_hostname: options.tls_verify_hostname,
+        network: match &options.network {
+            Network::Auto => "auto".to_owned(),
+            Network::Named(name) => name.clone(),
+        },
+        kv_timeout: options.kv_timeout,
+        kv_connect_timeout: options.kv_connect_timeout,
+        http_only: options.bootstrap_on == options::BootstrapOn::Http,
+        trust_notes: Vec::new(),
+        seeds,
+    })
+}
+
+/// The configuration of every engine of the run. SRV records are asked for apart, so it knows no name server.
+fn configure(connstr: &ConnectionString, case: &Case, given: &mut Given) -> Result<EngineConfig, SetupError> {
+    let mut read = |path: &str| std::fs::read(path).map_err(|error| error.to_string());
+    let mut problems = Vec::new();
+    let mut platform = || {
+        let store = settee_tokio::trust::platform_store();
+        problems.clone_from(&store.problems);
+        store
+    };
+    let surroundings = Surroundings {
+        files: &mut read,
+        platform: &mut platform,
+        trust: case.trust.clone(),
+        resolver: None,
+        unix_time: unix_now(),
+    };
+    let config = EngineConfig::with(connstr, case.options.clone(), case.authenticator.clone(), surroundings);
+    problems.truncate(3);
+    given.trust_notes = problems;
+    let mut config = config.map_err(|error| match error {
+        ConfigError::Tls(settee::tls::TlsError::Identity { .. }) => SetupError::Credentials(error.to_string()),
+        ConfigError::Tls(_) | ConfigError::FeatureNotAvailable { .. } => SetupError::Trust(error.to_string()),
+        ConfigError::File { .. } => SetupError::Credentials(error.to_string()),
+        ConfigError::InvalidArgument(text) if is_about_credentials(&text) => SetupError::Credentials(text),
+        other => SetupError::Other(other.to_string()),
+    })?;
+    config.default_bucket = None;
+    config.platform = concat!("settee-doctor/", env!("CARGO_PKG_VERSION")).to_owned();
+    Ok(config)
+}
+
+fn is_about_credentials(text: &str) -> bool {
+    ["token", "certificate", "password", "key_path"].iter().any(|word| text.contains(word))
+}
+
+/// SRV records and addresses; returns where to begin.
+async fn look_up(facts: &mut Facts, case: &Case, clock: Clock) -> Vec<Seed> {
+    let Ok(connstr) = settee::connstr::parse(&case.connection_string) else { return Vec::new() };
+    let Ok(resolved) = options::resolve(&connstr, case.options.clone()) else { return Vec::new() };
+    let mut seeds = resolved.seeds.clone();
+    let Some(deadline) = clock.stage() else {
+        facts.left_out.push("names");
+        return seeds;
+    };
+    let left = move || deadline.saturating_duration_since(Instant::now());
+    if let Some(query) = &resolved.srv_query {
+        let host = facts.given.seeds.first().map(|seed| seed.host.clone()).unwrap_or_default();
+        let resolver = case.resolver.clone().unwrap_or_else(|| ResolverConfig::new(Vec::new()));
+        let time = resolved.options.dns_srv_timeout.min(left());
+        let for_tls = query.strip_prefix("_couchbase._tcp.").map(|host| format!("_couchbases._tcp.{host}"));
+        let both = async {
+            let other = async {
+                match &for_tls {
+                    Some(name) => names::srv(name, &resolver, time).await,
+                    None => None,
+                }
+            };
+            tokio::join!(names::srv(query, &resolver, time), other, names::look_up(&host, left()))
+        };
+        let (outcome, other, host) = both.await;
+        if let Some(Answer::Records(targets)) = outcome.as_ref().map(|outcome| &outcome.answer) {
+            let found: Vec<Seed> = targets
+                .iter()
+                .filter_map(|target| Seed::from_srv(&target.host, target.port, resolved.tls))
+                .collect();
+            if !found.is_empty() {
+                seeds = found;
+            }
+        }
+        (facts.srv, facts.srv_for_tls, facts.srv_host) = (outcome, other, Some(host));
+    }
+    let mut hosts: Vec<String> = Vec::new();
+    for seed in &seeds {
+        let host = seed.host.to_string();
+        let is_name = matches!(seed.host, settee::connstr::Host::Name(_));
+        if is_name && !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    if hosts.len() > MOST {
+        facts.left_out.push("names behind the 64th");
+        hosts.truncate(MOST);
+    }
+    let tasks: Vec<_> = hosts
+        .into_iter()
+        .map(|host| tokio::spawn(async move { names::look_up(&host, left()).await }))
+        .collect();
+    for task in tasks {
+        if let Ok(name) = task.await {
+            facts.names.push(name);
+        }
+    }
+    seeds
+}
+
+#[cfg(test)]
+mod tests;
