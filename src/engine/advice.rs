@@ -5,6 +5,7 @@ use super::link::{App, Failure, Link, Phase, Role};
 use super::report::{AttemptReport, BootstrapReport};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
+use crate::auth::Authenticator;
 use crate::error::ErrorKind;
 use crate::map::{Service, canonical_host_eq};
 
@@ -83,7 +84,16 @@ impl Engine {
             hints.push("DNS has an SRV record of this name for TLS only: use couchbases://".into());
         }
         let hint = match kind {
-            ErrorKind::AuthenticationFailure => "check user name and password",
+            ErrorKind::AuthenticationFailure => match &self.config.authenticator {
+                Authenticator::Password(_) => "check user name and password",
+                Authenticator::Bearer(_) => "check the token, and that it has not expired",
+                Authenticator::Certificate(_) => {
+                    "check which user the client certificate stands for, and that the cluster takes certificates"
+                }
+            },
+            _ if attempts.is_empty() && self.seeds_are_known() => {
+                "no node has a port that bootstrap_on allows to be asked"
+            }
             ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
             _ if all(&|attempt| attempt.stage == Stage::Resolve) => {
                 "check the host names, and the name server of this machine"

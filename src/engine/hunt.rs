@@ -203,7 +203,8 @@ impl Engine {
                 hunt.pausing = false;
                 hunt.next = 0;
                 for target in &mut hunt.targets {
-                    target.round = Round::default();
+                    // Its connection may still be there, and still without a map.
+                    target.round = Round { mapless: target.round.mapless, ..Round::default() };
                 }
             }
             let mapless = hunt.targets.iter().any(|target| target.round.mapless);
@@ -278,9 +279,11 @@ impl Engine {
     /// Whether no data node can be reached: then the manager is asked, and only then (BOOT-17).
     fn only_managers_left(&self, scope: ScopeId) -> bool {
         let Some(hunt) = &self.scope(scope).hunt else { return false };
-        hunt.targets.iter().enumerate().filter(|(_, target)| !target.over_http).all(|(number, target)| {
-            target.round.unreachable || self.is_running(scope, number)
-        })
+        hunt.targets
+            .iter()
+            .enumerate()
+            .filter(|(_, target)| !target.over_http)
+            .all(|(number, target)| target.round.unreachable || self.is_running(scope, number))
     }
 
     /// Those of these attempts that are on data nodes: managers wait for them, and not for each other (BOOT-12, BOOT-17).
@@ -362,14 +365,16 @@ impl Engine {
         let (address, elapsed) = (link.address, now.saturating_duration_since(link.started));
         // What earlier credentials were told does not count.
         let up_to_date = link.credentials == self.credentials;
+        let refused_certificate = link.certificate_refused;
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         hunt.running.retain(|&other| other != index);
         // The next one's turn is now, even if earlier ones are silent (BOOT-12).
         hunt.next_at = hunt.next_at.min(now);
         let Some(target) = hunt.targets.get_mut(target) else { return };
         let round = &mut target.round;
+        round.mapless = false;
         round.refused |= up_to_date
-            && (failure.kind == ErrorKind::TlsFailure
+            && (refused_certificate
                 || failure.stage == Stage::Auth
                     && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument));
         round.refused_bucket |= failure.refuses_bucket();

@@ -190,8 +190,10 @@ pub struct Engine {
     srv: Srv,
     /// `None`: everything goes in the clear.
     tls: Option<TlsProfile>,
-    /// When [`EngineConfig::unix_time`] was.
+    /// When the engine was made.
     born: Instant,
+    /// When [`EngineConfig::unix_time`] was.
+    clock_read: Instant,
     /// What was read off a TLS connection.
     plain: Vec<u8>,
 
@@ -261,6 +263,7 @@ impl Engine {
             srv: Srv::default(),
             tls: None,
             born: now,
+            clock_read: now,
             plain: Vec::new(),
             cluster: Scope::default(),
             mapless: false,

@@ -420,7 +420,10 @@ impl Engine {
         let row = slots.get(slot * width..(slot + 1) * width)?;
         let own = row[usize::from(vbucket) % width];
         let is_ready = |index: &u32| self.link(*index).is_some_and(Link::is_ready);
-        if own.as_ref().is_some_and(is_ready) {
+        let is_asleep =
+            |index: &u32| self.link(*index).is_some_and(|link| matches!(link.phase, Phase::Asleep));
+        // One that nobody needed so far is needed now.
+        if own.as_ref().is_some_and(|own| is_ready(own) || is_asleep(own)) {
             return own;
         }
         row.iter().flatten().copied().find(is_ready).or(own)
@@ -490,6 +493,26 @@ impl Engine {
             }
             self.resolve_waiting_collections(bucket);
             self.close_stream(bucket);
+            self.take_over(bucket, index);
+        }
+    }
+
+    /// What waits for another connection of the same node, which does not serve, goes by this one.
+    fn take_over(&mut self, bucket: u32, index: u32) {
+        let width = self.width();
+        let slots = &self.buckets[bucket as usize].slots;
+        let Some(place) = slots.iter().position(|slot| *slot == Some(index)).filter(|_| width > 1) else {
+            return;
+        };
+        let row = place / width * width;
+        let siblings: Vec<u32> = slots[row..row + width].iter().flatten().copied().collect();
+        for sibling in siblings {
+            if self.link(sibling).is_some_and(|link| !link.is_ready()) {
+                let waiting = self.link_mut(sibling).map(|link| link.queue.take()).unwrap_or_default();
+                for id in waiting {
+                    self.dispatch(id);
+                }
+            }
         }
     }
 

@@ -48,6 +48,12 @@ impl Engine {
     pub(super) fn fetch(&self, index: u32) -> Option<Fetch> {
         let link = self.link(index)?;
         let errand = link.errand.as_ref()?;
+        if self.tls.is_none() && matches!(self.config.authenticator, Authenticator::Password(_)) {
+            crate::trace::warning!(
+                endpoint = %link.endpoint,
+                "the password goes to the manager in the clear: use couchbases://, or bootstrap_on=cccp to ask data nodes alone"
+            );
+        }
         let request = Request {
             method: Method::Get,
             host: link.endpoint.host.clone(),
@@ -194,7 +200,7 @@ impl Engine {
             }
             // Not every service honours client certificates (AUTH-7).
             (401 | 403, _) if matches!(self.config.authenticator, Authenticator::Certificate(_)) => Failure {
-                stage: Stage::Auth,
+                stage: Stage::Map,
                 kind: ErrorKind::AuthenticationFailure,
                 text: format!(
                     "CertificateAuthNotSupported: the manager does not accept the client certificate as a login \
