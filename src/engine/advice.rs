@@ -1,6 +1,6 @@
 //! What to tell whoever waits for a cluster that does not come (BOOT-16, CS-29, TLS-11).
 
-use super::hunt::REPORT_MAX;
+use super::hunt::{REPORT_MAX, Target};
 use super::link::{App, Failure, Link, Phase, Role};
 use super::report::{AttemptReport, BootstrapReport};
 use super::scope::ScopeId;
@@ -39,8 +39,23 @@ impl Engine {
                     elapsed: now.saturating_duration_since(link.started),
                 })
             });
-            // A failure says more than an attempt that is under way.
-            attempts.extend(target.last.clone().or(running));
+            // A failure says more than an attempt that is under way. A manager says nothing new where the data service of
+            // its host failed in the same way.
+            let Some(attempt) = target.last.clone().or(running) else { continue };
+            let same = |(other, told): (&Target, &AttemptReport)| {
+                other.endpoint.host == target.endpoint.host
+                    && (told.stage, &told.error) == (attempt.stage, &attempt.error)
+            };
+            let is_known = target.over_http
+                && attempt.stage <= Stage::Tcp
+                && hunt
+                    .targets
+                    .iter()
+                    .filter(|other| !other.over_http)
+                    .any(|other| other.last.as_ref().is_some_and(|told| same((other, told))));
+            if !is_known {
+                attempts.push(attempt);
+            }
         }
         let kinds = |wanted: ErrorKind| attempts.iter().any(|attempt| attempt.kind == Some(wanted));
         let kind = [
@@ -85,6 +100,9 @@ impl Engine {
         let hint = match kind {
             ErrorKind::AuthenticationFailure => "check user name and password",
             ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
+            // Said already: by the first hint, or by what the look-up of the SRV record has come to.
+            _ if self.config.capella && !self.config.tls() => "",
+            _ if self.srv.has_failed() && all(&|attempt| attempt.stage == Stage::Resolve) => "",
             _ if all(&|attempt| attempt.stage == Stage::Resolve) => {
                 "check the host names, and the name server of this machine"
             }
