@@ -21,6 +21,8 @@ mod networks;
 mod oddities;
 mod recovery;
 mod reviewed;
+#[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
+mod rotation;
 #[cfg(feature = "tls")]
 mod round_trips;
 mod script;
