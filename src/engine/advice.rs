@@ -32,9 +32,12 @@ impl Engine {
                     seed: target.endpoint.to_string(),
                     address: link.address.map(|address| address.to_string()),
                     stage: link.stage(),
-                    error: link
-                        .config_retry
-                        .map(|_| "the node has no cluster map yet: it may be starting up".to_owned()),
+                    error: if target.is_mapless() {
+                        Some("the node has no map of this bucket: it starts up, or only a manager gives the map, as for memcached buckets".to_owned())
+                    } else {
+                        link.config_retry
+                            .map(|_| "the node has no cluster map yet: it may be starting up".to_owned())
+                    },
                     kind: None,
                     elapsed: now.saturating_duration_since(link.started),
                 })
@@ -78,7 +81,13 @@ impl Engine {
         let only_managers = reached(true)
             && !reached(false)
             && hunt.targets.iter().any(|target| !target.over_http && target.last.is_some());
-        let hints = self.hints(kind, &attempts, only_managers);
+        let mut hints = self.hints(kind, &attempts, only_managers);
+        let mapless = hunt.targets.iter().any(Target::is_mapless);
+        if mapless && !hunt.targets.iter().any(|target| target.over_http) {
+            hints.push(
+                "no manager may be asked for the map: leave bootstrap_on at auto, and the port out or add `:8091=manager`".into(),
+            );
+        }
         let elapsed = now.saturating_duration_since(hunt.started);
         Some(BootstrapReport { kind, elapsed, attempts, omitted, srv: self.srv.describe(), hints })
     }

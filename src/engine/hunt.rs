@@ -66,6 +66,11 @@ impl Target {
     fn new(endpoint: Endpoint, over_http: bool) -> Self {
         Self { endpoint, over_http, last: None, round: Round::default() }
     }
+
+    /// Whether it serves the bucket and has no map of it to give.
+    pub(super) const fn is_mapless(&self) -> bool {
+        self.round.mapless
+    }
 }
 
 impl Engine {
@@ -195,6 +200,7 @@ impl Engine {
             };
             let on_data_nodes = self.on_data_nodes(&counting);
             let counting = counting.len();
+            let held = self.running_targets(scope);
             let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
             if hunt.pausing {
                 if now < hunt.next_at {
@@ -202,13 +208,19 @@ impl Engine {
                 }
                 hunt.pausing = false;
                 hunt.next = 0;
-                for target in &mut hunt.targets {
-                    target.round = Round::default();
+                // Connections to nodes without a map are kept: one may come yet.
+                for (number, target) in hunt.targets.iter_mut().enumerate() {
+                    let mapless = target.round.mapless && held.contains(&number);
+                    target.round = Round { mapless, ..Round::default() };
                 }
             }
             let mapless = hunt.targets.iter().any(|target| target.round.mapless);
             if hunt.next < hunt.targets.len() {
                 let target = hunt.next;
+                if held.contains(&target) {
+                    hunt.next += 1;
+                    continue;
+                }
                 let over_http = hunt.targets[target].over_http;
                 // The first manager is asked at once when the data nodes are known to have no map.
                 let turn =
@@ -246,11 +258,23 @@ impl Engine {
                 }
                 continue;
             }
-            if !hunt.running.is_empty() {
+            // A node without a map does not keep the managers from being asked again.
+            if !held.iter().all(|&target| hunt.targets[target].round.mapless) {
                 return;
             }
             self.end_round(scope);
         }
+    }
+
+    /// The targets on which attempts are under way.
+    fn running_targets(&self, scope: ScopeId) -> Vec<usize> {
+        let running = self.scope(scope).hunt.iter().flat_map(|hunt| &hunt.running);
+        running
+            .filter_map(|&index| match self.link(index)?.role {
+                Role::Seed { scope: of, target } if of == scope => Some(target),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Whether no data node can be reached: then the manager is asked, and only then (BOOT-17).
@@ -305,7 +329,9 @@ impl Engine {
         if let Some(hunt) = &mut self.scope_mut(scope).hunt {
             hunt.next_at = now.checked_add(pause.max(Duration::from_millis(1))).unwrap_or(now);
         }
-        self.ask_srv_again();
+        if self.running_targets(scope).is_empty() {
+            self.ask_srv_again();
+        }
     }
 
     /// When the hunt has something to do.

@@ -220,6 +220,44 @@ fn memcached_buckets_have_no_collections_and_no_durability() {
 }
 
 #[test]
+fn memcached_buckets_wait_for_a_manager_that_comes_later() {
+    for reachability in [Reachability::Refuse, Reachability::BlackHole] {
+        let mut net = memcached(1);
+        net.set_reachability(manager(0), reachability);
+        let mut client = Client::bare(net, config("couchbase://10.0.0.1"), [7; 32]);
+        client.open("cache");
+        let op = client.wait(DesiredState::Online, secs(12));
+        let outcome = client.end(op);
+        let text = error(&outcome).to_string();
+        println!("{text}");
+        assert!(text.contains("10.0.0.1:8091 failed at TCP"), "{text}");
+        client.run_for(secs(60));
+        assert!(client.world.dialled().count() < 60);
+        client.world.net.set_reachability(manager(0), Reachability::Open);
+        client.online();
+        assert!(client.set("k", "1").is_ok());
+    }
+}
+
+#[test]
+fn memcached_buckets_without_a_known_manager_say_so() {
+    let moved: SocketAddr = "10.0.0.1:12000".parse().expect("an address");
+    for text in ["couchbase://10.0.0.1:12000", "couchbase://10.0.0.1?bootstrap_on=cccp"] {
+        let mut net = memcached(1);
+        net.forward(moved, NodeId(0), Listener::KV);
+        net.set_reachability(manager(0), Reachability::Refuse);
+        let mut client = Client::bare(net, config(text), [7; 32]);
+        client.open("cache");
+        let op = client.wait(DesiredState::Online, secs(12));
+        let outcome = client.end(op);
+        let text = error(&outcome).to_string();
+        println!("{text}");
+        assert!(text.contains("manager"), "{text}");
+        assert!(client.world.dialled().count() < 20);
+    }
+}
+
+#[test]
 fn boot_19_a_stream_that_is_idle_is_opened_anew_elsewhere() {
     let mut client = cache(memcached(3), "couchbase://10.0.0.1?config_idle_redial_timeout=5s");
     client.run_for(ms(23_000));
@@ -568,6 +606,25 @@ fn s14_boot_18_host_in_a_streamed_map_is_the_host_dialled() {
     assert!(client.set("k", "1").is_ok());
     let bucket = client.bucket();
     assert_eq!(client.engine().bucket_map(bucket).expect("a map").nodes[0].host, "10.0.0.1");
+}
+
+#[test]
+fn boot_23_an_ipv6_host_is_dialled_as_it_was_written() {
+    for text in ["couchbase://[fd00::1]", "couchbase://[fd00::1]?bootstrap_on=http"] {
+        let mut net = Net::new(1, small(), NetSettings::default(), start());
+        let mut address = net.cluster().address(NodeId(0)).expect("a node").clone();
+        address.omit_hostname = true;
+        net.cluster().set_address(NodeId(0), address);
+        for listener in [Listener::KV, Listener::MGMT] {
+            let port = listener.default_port();
+            net.forward(format!("[fd00::1]:{port}").parse().expect("an address"), NodeId(0), listener);
+        }
+        let mut client = Client::connect(net, text);
+        assert!(client.set("k", "1").is_ok());
+        client.world.net.cut_all("[fd00::1]:11210".parse().expect("an address"));
+        client.online();
+        assert!(client.world.dialled().all(|(.., to)| to.is_ipv6()), "{text}");
+    }
 }
 
 #[test]
