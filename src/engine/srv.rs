@@ -263,7 +263,6 @@ impl Engine {
         match purpose {
             Purpose::TlsProbe => {
                 self.srv.only_with_tls = Some(!targets.is_empty());
-                return;
             }
             Purpose::First => {
                 info!(%outcome, "SRV");
