@@ -47,6 +47,8 @@ pub(super) struct Target {
     /// Whether the map is asked for over HTTP.
     pub(super) over_http: bool,
     pub(super) last: Option<AttemptReport>,
+    /// It does not take this kind of credentials, whoever they are of, and is not asked again (AUTH-7).
+    useless: bool,
     round: Round,
 }
 
@@ -64,7 +66,12 @@ struct Round {
 
 impl Target {
     fn new(endpoint: Endpoint, over_http: bool) -> Self {
-        Self { endpoint, over_http, last: None, round: Round::default() }
+        Self { endpoint, over_http, last: None, useless: false, round: Round::default() }
+    }
+
+    /// Whether it serves the bucket and has no map of it to give.
+    pub(super) const fn is_mapless(&self) -> bool {
+        self.round.mapless
     }
 }
 
@@ -195,6 +202,7 @@ impl Engine {
             };
             let on_data_nodes = self.on_data_nodes(&counting);
             let counting = counting.len();
+            let held = self.running_targets(scope);
             let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
             if hunt.pausing {
                 if now < hunt.next_at {
@@ -202,14 +210,19 @@ impl Engine {
                 }
                 hunt.pausing = false;
                 hunt.next = 0;
-                for target in &mut hunt.targets {
-                    // Its connection may still be there, and still without a map.
-                    target.round = Round { mapless: target.round.mapless, ..Round::default() };
+                // Connections to nodes without a map are kept: one may come yet.
+                for (number, target) in hunt.targets.iter_mut().enumerate() {
+                    let mapless = target.round.mapless && held.contains(&number);
+                    target.round = Round { mapless, ..Round::default() };
                 }
             }
             let mapless = hunt.targets.iter().any(|target| target.round.mapless);
             if hunt.next < hunt.targets.len() {
                 let target = hunt.next;
+                if held.contains(&target) || hunt.targets[target].useless {
+                    hunt.next += 1;
+                    continue;
+                }
                 let over_http = hunt.targets[target].over_http;
                 // The first manager is asked at once when the data nodes are known to have no map.
                 let turn =
@@ -228,13 +241,9 @@ impl Engine {
                     }
                     return;
                 }
-                let runs = self.is_running(scope, target);
                 let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
                 let endpoint = hunt.targets[target].endpoint.clone();
                 hunt.next += 1;
-                if runs {
-                    continue;
-                }
                 hunt.next_at = now.checked_add(STAGGER).unwrap_or(now);
                 let bucket = match scope {
                     ScopeId::Cluster => None,
@@ -251,39 +260,34 @@ impl Engine {
                 }
                 continue;
             }
-            // Those that serve the bucket and have no map of it hold up nobody.
-            if !self.only_mapless_run(scope) {
+            // A node without a map does not keep the managers from being asked again.
+            if !held.iter().all(|&target| hunt.targets[target].round.mapless) {
                 return;
             }
             self.end_round(scope);
         }
     }
 
-    /// Whether nothing runs but connections to nodes without a map of their own.
-    fn only_mapless_run(&self, scope: ScopeId) -> bool {
-        let Some(hunt) = &self.scope(scope).hunt else { return true };
-        hunt.running.iter().all(|&index| match self.link(index).map(|link| link.role) {
-            Some(Role::Seed { target, .. }) => hunt.targets.get(target).is_some_and(|it| it.round.mapless),
-            _ => true,
-        })
-    }
-
-    /// Whether a target of the hunt has an attempt under way.
-    fn is_running(&self, scope: ScopeId, number: usize) -> bool {
-        let Some(hunt) = &self.scope(scope).hunt else { return false };
-        hunt.running.iter().any(|&index| {
-            self.link(index).is_some_and(|link| link.role == Role::Seed { scope, target: number })
-        })
+    /// The targets on which attempts are under way.
+    fn running_targets(&self, scope: ScopeId) -> Vec<usize> {
+        let running = self.scope(scope).hunt.iter().flat_map(|hunt| &hunt.running);
+        running
+            .filter_map(|&index| match self.link(index)?.role {
+                Role::Seed { scope: of, target } if of == scope => Some(target),
+                _ => None,
+            })
+            .collect()
     }
 
     /// Whether no data node can be reached: then the manager is asked, and only then (BOOT-17).
     fn only_managers_left(&self, scope: ScopeId) -> bool {
         let Some(hunt) = &self.scope(scope).hunt else { return false };
+        let running = self.running_targets(scope);
         hunt.targets
             .iter()
             .enumerate()
             .filter(|(_, target)| !target.over_http)
-            .all(|(number, target)| target.round.unreachable || self.is_running(scope, number))
+            .all(|(number, target)| target.round.unreachable || running.contains(&number))
     }
 
     /// Those of these attempts that are on data nodes: managers wait for them, and not for each other (BOOT-12, BOOT-17).
@@ -302,7 +306,9 @@ impl Engine {
         let has_map = self.scope(scope).map.is_some();
         let now = self.now;
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
-        if hunt.targets.iter().any(|target| target.round.refused) && !has_map {
+        let hopeless = hunt.targets.iter().any(|target| target.round.refused)
+            || !hunt.targets.is_empty() && hunt.targets.iter().all(|target| target.useless);
+        if hopeless && !has_map {
             hunt.stopped = true;
             info!("credentials or certificates are refused: no further attempt");
             self.states_changed = true;
@@ -324,7 +330,9 @@ impl Engine {
         if let Some(hunt) = &mut self.scope_mut(scope).hunt {
             hunt.next_at = now.checked_add(pause.max(Duration::from_millis(1))).unwrap_or(now);
         }
-        self.ask_srv_again();
+        if self.running_targets(scope).is_empty() {
+            self.ask_srv_again();
+        }
     }
 
     /// When the hunt has something to do.
@@ -371,6 +379,9 @@ impl Engine {
         // The next one's turn is now, even if earlier ones are silent (BOOT-12).
         hunt.next_at = hunt.next_at.min(now);
         let Some(target) = hunt.targets.get_mut(target) else { return };
+        target.useless |= target.over_http
+            && failure.stage == Stage::Map
+            && failure.kind == ErrorKind::AuthenticationFailure;
         let round = &mut target.round;
         round.mapless = false;
         round.refused |= up_to_date
