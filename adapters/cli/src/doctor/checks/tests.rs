@@ -510,7 +510,12 @@ fn cases() -> Vec<(&'static str, Severity, &'static str, Facts)> {
         ),
         ("D-26", Warn, "begins 3600 s after", secured(refused(), |leaf| leaf.not_before = NOW + 3600)),
         ("D-27", Error, "the credentials are refused", auth(true, "wrong password")),
-        ("D-27", Error, "no mechanism of logging in", auth(false, "the server offers PLAIN alone")),
+        (
+            "D-27",
+            Error,
+            "no mechanism of logging in",
+            auth(false, "no common authentication mechanism: the server offers PLAIN"),
+        ),
         (
             "D-27",
             Error,
