@@ -14,6 +14,7 @@ fn settings(authenticator: Authenticator) -> Settings {
         bucket: None,
         fetch_config: false,
         known_config: None,
+        takes_version: false,
         pipelined: true,
         window: 16,
         keep_alive: None,

@@ -6,7 +6,7 @@ use super::report::{AttemptReport, BootstrapReport};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
 use crate::error::ErrorKind;
-use crate::map::canonical_host_eq;
+use crate::map::{Service, canonical_host_eq};
 
 impl Engine {
     /// What became of the attempts to get a scope's map; `None` when it is there (BOOT-16).
@@ -140,6 +140,25 @@ impl Engine {
             None => "check that this is the network that this machine is in".to_owned(),
         };
         Some(format!("the address is the cluster map's, for the network {network:?}; {advice}"))
+    }
+
+    /// Why a node of a bucket's map cannot be dialled at all: it is not on the chosen network, or has no port of this
+    /// security mode there (NET-6, NET-7).
+    pub(super) fn no_address(&self, bucket: u32, slot: usize) -> Option<String> {
+        let map = self.buckets.get(bucket as usize)?.scope.map.as_ref()?;
+        let node = map.nodes.get(slot)?;
+        let network = self.network.as_deref()?;
+        let tls = self.config.tls();
+        if node.endpoint(Service::Kv, network, tls).is_some() {
+            return None;
+        }
+        let advice = if network == "default" || node.alternates.iter().any(|other| other.network == network) {
+            let mode = if tls { "TLS" } else { "plain" };
+            format!("no {mode} key-value port on the network {network:?}")
+        } else {
+            format!("no address on the network {network:?}: give it one there with setting-alternate-address")
+        };
+        Some(format!("node {} has {advice}", node.host))
     }
 
     /// Whether an answer has come over HTTP from the host of a link.

@@ -325,13 +325,6 @@ impl ConnTable {
 }
 
 impl Engine {
-    /// A new link; its dial begins at once.
-    pub(super) fn add_link(&mut self, endpoint: Endpoint, bucket: Option<u32>, role: Role) -> u32 {
-        let index = self.new_link(endpoint, bucket, role, None);
-        self.dial(index);
-        index
-    }
-
     /// A new link that is not dialled yet.
     pub(super) fn new_link(
         &mut self,

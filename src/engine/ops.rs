@@ -78,7 +78,7 @@ impl Engine {
     }
 
     /// Waits until a bucket, or without one the cluster, is connected as `desired`: the map is there, and of a bucket the
-    /// key-value connections (BOOT-28). Nothing is sent for it; [`Engine::wait_until_ready_with`] asks the services too.
+    /// key-value connections, for [`DesiredState::Online`] also those that are lazy (BOOT-28). No HTTP is spoken for it; [`Engine::wait_until_ready_with`] asks the services too.
     pub fn wait_until_ready(
         &mut self,
         bucket: Option<super::BucketRef>,

@@ -101,7 +101,11 @@ impl Engine {
                 context.bootstrap = report.map(Box::new);
             }
             Place::Bucket => {
-                context.detail = Some("the map names no reachable node for the vbucket".into());
+                let route = bucket.scope.map.as_ref().and_then(|map| map.route(&operation.key));
+                let slot = route.and_then(|route| route.slot);
+                let missing = slot.and_then(|slot| self.no_address(collection.bucket, slot));
+                context.detail =
+                    missing.or_else(|| Some("the map names no reachable node for the vbucket".into()));
                 context.cause = bucket.refused;
             }
             Place::Link(index) => {
@@ -343,6 +347,11 @@ impl Engine {
         let failing = bucket.and_then(|bucket| {
             let links =
                 self.buckets[bucket as usize].slots.iter().flatten().filter_map(|&index| self.link(index));
+            let serving =
+                self.buckets[bucket as usize].scope.map.iter().flat_map(|map| &map.nodes).enumerate();
+            let missing = serving
+                .filter(|(_, node)| node.serves_bucket)
+                .filter_map(|(slot, _)| self.no_address(bucket, slot));
             let texts: Vec<String> = links
                 .filter(|link| !link.is_ready())
                 .map(|link| match &link.last_failure {
@@ -353,6 +362,7 @@ impl Engine {
                     }
                     None => format!("{} is at {}", link.endpoint, link.stage()),
                 })
+                .chain(missing)
                 .collect();
             (!texts.is_empty()).then(|| texts.join("; "))
         });

@@ -152,7 +152,7 @@ impl Engine {
                 return !hopeless;
             }
             let mut services = self.services_to_ask(&ping.services, map.as_deref());
-            if services.is_empty() {
+            if services.is_empty() && ping.services.is_empty() {
                 services.push(Service::Kv);
             }
             if let Some(Work::Ping(ping)) = self.ops.get_mut(id).map(|op| &mut op.work) {
@@ -203,7 +203,7 @@ impl Engine {
         };
         let details = report.map_or_else(|| "no cluster map came".to_owned(), |report| report.to_string());
         let mut services = self.services_to_ask(asked, None);
-        if services.is_empty() {
+        if services.is_empty() && asked.is_empty() {
             services.push(Service::Kv);
         }
         let entry = EndpointPing {

@@ -5,6 +5,9 @@ use crate::auth::Authenticator;
 use crate::options::{Options, TlsVerify};
 use crate::tls::{Identity, Note, Policy, TlsMaterial, TlsProfile, TrustSource};
 
+/// A profile, and what there is to log about it.
+type Secured = (TlsProfile, Vec<Note>);
+
 /// What is known of the cluster's security from the connection string.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Security {
@@ -20,7 +23,7 @@ impl Security {
         options: &Options,
         authenticator: Authenticator,
         surroundings: Surroundings<'_>,
-    ) -> Result<(Authenticator, Option<(TlsProfile, Vec<Note>)>), ConfigError> {
+    ) -> Result<(Authenticator, Option<Secured>), ConfigError> {
         fits(&authenticator, self.tls)?;
         let identity = identity(options, &authenticator, surroundings.files)?;
         if !self.tls {

@@ -402,7 +402,12 @@ pub(crate) fn name_server(index: u8) -> SocketAddr {
 }
 
 /// A configuration that trusts this PEM, and asks the first `servers` of the [`name_server`]s.
-pub(crate) fn config_trusting(text: &str, password: &str, trust: Option<String>, servers: u8) -> EngineConfig {
+pub(crate) fn config_trusting(
+    text: &str,
+    password: &str,
+    trust: Option<String>,
+    servers: u8,
+) -> EngineConfig {
     let login = PasswordAuthenticator::new("Administrator", password).expect("a valid name");
     let parsed = connstr::parse(text).expect("a valid connection string");
     let trust = trust.map(|pem| TrustSource::Pem { origin: "ca.pem".into(), text: pem.into_bytes() });

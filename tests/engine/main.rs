@@ -12,14 +12,21 @@ mod credentials;
 mod endings;
 mod health;
 mod hostile;
+#[cfg(feature = "tls")]
+mod hostile_tls;
 #[cfg(feature = "tracing")]
 mod logs;
 mod maps;
+mod networks;
 mod oddities;
 mod recovery;
 mod reviewed;
+#[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]
+mod rotation;
 #[cfg(feature = "tls")]
 mod round_trips;
 mod script;
 mod sources;
 mod srv;
+#[cfg(feature = "tls")]
+mod ten_failures;

@@ -315,11 +315,12 @@ pub(crate) fn connections(pairs: &str) -> String {
     format!("{open:?}")
 }
 
-/// How many of five operations find no room while there is no connection yet.
+/// How many of five operations find no room while their node is down.
 pub(crate) fn gets_turned_away(pairs: &str) -> String {
     let mut net = net(1);
-    net.set_reachability(node(0), Reachability::BlackHole);
+    net.set_reachability(node(0), Reachability::Refuse);
     let mut client = Client::new(net, &one_node(pairs));
+    client.run_for(ms(100));
     let now = client.now();
     let mut away = 0;
     let mut ops = Vec::new();

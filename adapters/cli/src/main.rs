@@ -38,6 +38,7 @@ Examples:
   settee set -c couchbase://127.0.0.1 greeting '{\"text\": \"hello\"}'
   settee get -c couchbase://127.0.0.1 greeting
   settee doctor couchbases://db.example.com       what is wrong with the way to a cluster
+  settee get -c couchbases://db.example.com --ca ca.pem greeting
   settee ping couchbase://127.0.0.1               a sign of life from every endpoint
   settee explain 'couchbase://db.example.com?kv_timeout=4s'
   settee options timeout

@@ -145,6 +145,10 @@ impl<M: Machine> World<M> {
         let happened = match event {
             Some(event) => {
                 self.tell(event, now);
+                // The event may have been for nobody, at the very instant that the client waits for.
+                if self.wake.is_some_and(|wake| wake <= now) {
+                    self.client.handle_timeout(now);
+                }
                 true
             }
             None if self.wake.is_some_and(|wake| wake <= now) => {
