@@ -174,7 +174,7 @@ fn d_22_d_25_a_node_that_is_down() {
     let mut case = case(both_ports(&cluster, "127.0.0.1"));
     case.timeout = Duration::from_secs(2);
     let report = examine(&case);
-    assert_finds(&report, "D-22", Severity::Error, "slot 1 cannot be reached: failed at TCP");
+    assert_finds(&report, "D-22", Severity::Error, "no port of slot 1 can be reached: failed at TCP");
     assert_finds(&report, "D-22", Severity::Info, "2 of 4");
     assert_finds(&report, "D-25", Severity::Warn, "unhealthy");
     assert!(report.facts.whole.noops.iter().any(|noop| noop.remote == first.to_string()));
