@@ -32,7 +32,7 @@ pub(super) fn page(report: &Report) -> String {
             body,
             "<section><h2>From here</h2><div class=\"picture\">{svg}</div>\
              <p class=\"key\"><span class=\"ok\">reachable</span> <span class=\"part\">in part</span> \
-             <span class=\"bad\">failing, with the stage</span> <span class=\"none\">not tried or not used</span>. \
+             <span class=\"bad\">failing, with the stage</span> <span class=\"none\">not tried or not used</span> \
              Times: to the first map (seeds), of a round trip (nodes).</p></section>"
         );
     }

@@ -181,29 +181,11 @@ fn pool_node<'a>(facts: &'a Facts, node: &Node) -> Option<&'a PoolNode> {
 
 /// D-22.
 fn ports(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
-    let (mut fine, mut all) = (0, 0);
-    for endpoint in &facts.endpoints {
-        all += 1;
-        let attempt = match &endpoint.outcome {
-            Ok(_) => {
-                fine += 1;
-                continue;
-            }
-            Err(attempt) => attempt,
-        };
-        let text = format!(
-            "{} of slot {} cannot be reached: failed at {}: {}",
-            endpoint.service.as_str(),
-            endpoint.node,
-            attempt.stage,
-            attempt.text
-        );
-        out.push(Finding::error("D-22", place(&endpoint.host, endpoint.port), text).advise(port_advice(
-            facts,
-            map,
-            attempt.stage,
-        )));
+    let fine = facts.endpoints.iter().filter(|endpoint| endpoint.outcome.is_ok()).count();
+    for node in &map.nodes {
+        unreachable(facts, map, node, out);
     }
+    let all = facts.endpoints.len();
     if all > 0 {
         out.push(Finding::info("D-22", "", format!("{fine} of {all} announced ports take connections")));
     }
@@ -229,6 +211,41 @@ fn ports(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
             };
             out.push(Finding::warn("D-22", &node.host, text).advise(advice));
         }
+    }
+}
+
+/// Ports of a node that fail: each by itself, or all of them at once where they fail alike.
+fn unreachable(facts: &Facts, map: &ClusterMap, node: &Node, out: &mut Vec<Finding>) {
+    let mine = || facts.endpoints.iter().filter(|endpoint| endpoint.node == node.index);
+    let failed: Vec<_> =
+        mine().filter_map(|endpoint| Some((endpoint, endpoint.outcome.as_ref().err()?))).collect();
+    let Some((first, attempt)) = failed.first() else { return };
+    let alike = failed.iter().all(|(_, other)| (other.stage, &other.text) == (attempt.stage, &attempt.text));
+    if alike && failed.len() > 1 && failed.len() == mine().count() {
+        let ports: Vec<String> =
+            failed.iter().map(|(one, _)| format!("{} {}", one.service.as_str(), one.port)).collect();
+        let text = format!(
+            "no port of slot {} can be reached: failed at {}: {} ({})",
+            node.index,
+            attempt.stage,
+            attempt.text,
+            ports.join(", ")
+        );
+        let advice =
+            format!("see whether the node is up; if it is: {}", port_advice(facts, map, attempt.stage));
+        out.push(Finding::error("D-22", &first.host, text).advise(advice));
+        return;
+    }
+    for (endpoint, attempt) in failed {
+        let text = format!(
+            "{} of slot {} cannot be reached: failed at {}: {}",
+            endpoint.service.as_str(),
+            node.index,
+            attempt.stage,
+            attempt.text
+        );
+        let subject = place(&endpoint.host, endpoint.port);
+        out.push(Finding::error("D-22", subject, text).advise(port_advice(facts, map, attempt.stage)));
     }
 }
 

@@ -222,11 +222,15 @@ fn credentials(facts: &Facts, out: &mut Vec<Finding>) {
     let everywhere = refused.len() == facts.seeds.len();
     let subject =
         if everywhere { String::new() } else { place(&seed.at.host, seed.at.kv.unwrap_or_default()) };
-    let mechanism = ["mechanism", "SCRAM", "PLAIN"].iter().any(|word| attempt.text.contains(word));
-    let (text, advice) = if mechanism && !facts.given.tls {
+    let mechanism = attempt.text.contains("no common authentication mechanism");
+    let (text, advice) = if mechanism {
         (
             "no mechanism of logging in suits both sides",
-            "users of LDAP or PAM can log in by PLAIN alone, which is sent over TLS: use couchbases://",
+            if facts.given.tls {
+                "see which mechanisms the server offers, and what allowed_sasl_mechanisms says"
+            } else {
+                "users of LDAP or PAM can log in by PLAIN alone, which is sent over TLS: use couchbases://"
+            },
         )
     } else if !everywhere {
         (

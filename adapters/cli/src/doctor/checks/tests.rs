@@ -451,6 +451,16 @@ fn cases() -> Vec<(&'static str, Severity, &'static str, Facts)> {
         ),
         (
             "D-22",
+            Error,
+            "no port of slot 1 can be reached: failed at TCP: refused (kv 11210, kv 11210)",
+            change(|facts| {
+                let refused = attempt(Stage::Tcp, ErrorKind::UnambiguousTimeout, "refused");
+                facts.endpoints[1].outcome = Err(refused.clone());
+                facts.endpoints.push(endpoint(1, "10.0.0.2", Err(refused)));
+            }),
+        ),
+        (
+            "D-22",
             Warn,
             "not in the map for the network default with TLS: query",
             change(|facts| {
@@ -510,7 +520,12 @@ fn cases() -> Vec<(&'static str, Severity, &'static str, Facts)> {
         ),
         ("D-26", Warn, "begins 3600 s after", secured(refused(), |leaf| leaf.not_before = NOW + 3600)),
         ("D-27", Error, "the credentials are refused", auth(true, "wrong password")),
-        ("D-27", Error, "no mechanism of logging in", auth(false, "the server offers PLAIN alone")),
+        (
+            "D-27",
+            Error,
+            "no mechanism of logging in",
+            auth(false, "no common authentication mechanism: the server offers PLAIN"),
+        ),
         (
             "D-27",
             Error,
