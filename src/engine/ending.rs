@@ -37,7 +37,6 @@ impl Engine {
         }
         let secure = self.tls.is_some();
         let Some(link) = self.link_mut(index) else { return };
-        let over_http = link.errand.is_some();
         match &mut link.phase {
             Phase::Dialing { attempts, rest, .. } => {
                 attempts.retain(|(attempt, _)| *attempt != conn);
@@ -46,13 +45,7 @@ impl Engine {
                 if more {
                     self.dial_next_address(index);
                 } else if none_left {
-                    let mut text = match why {
-                        LinkError::Refused if over_http => {
-                            "connection refused: is the port right, and is the service running there?"
-                                .to_owned()
-                        }
-                        why => why.to_string(),
-                    };
+                    let mut text = why.to_string();
                     if why == LinkError::Refused && secure {
                         text.push_str(" With TLS, does the cluster's encryption level allow it?");
                     }

@@ -170,7 +170,7 @@ pub struct Lookup {
 #[non_exhaustive]
 pub enum LinkError {
     /// Nobody listens there.
-    #[error("connection refused: is the port right, and is the data service running there?")]
+    #[error("connection refused: is the port right, and is the service running there?")]
     Refused,
     /// The dial took too long.
     #[error("no answer to the dial: is a firewall in between?")]

@@ -16,6 +16,8 @@ mod hostile;
 mod hostile_tls;
 #[cfg(feature = "tracing")]
 mod logs;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod looked_at;
 mod managers;
 mod maps;
 mod memcached;
@@ -32,4 +34,3 @@ mod sources;
 mod srv;
 #[cfg(feature = "tls")]
 mod ten_failures;
-mod zz;

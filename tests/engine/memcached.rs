@@ -158,7 +158,8 @@ fn boot_19_pauses_between_streams_double_from_32_ms_to_http_retry_delay() {
     for index in 0..2 {
         client.cluster().fail_http(NodeId(index), None);
     }
-    client.run_for(secs(3));
+    // A stream that served for 5 s counts.
+    client.run_for(secs(7));
     client.world.net.cut_all(manager(0));
     client.world.net.cut_all(manager(1));
     let lost = client.world.elapsed();
