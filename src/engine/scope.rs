@@ -72,6 +72,8 @@ pub(super) struct Bucket {
     pub(super) stream_at: Option<Instant>,
     pub(super) stream_pause: Option<Duration>,
     pub(super) stream_rotation: usize,
+    /// Since when no stream that was opened has brought a map.
+    pub(super) stream_lost_since: Option<Instant>,
 }
 
 impl Bucket {
@@ -87,6 +89,7 @@ impl Bucket {
             stream_at: None,
             stream_pause: None,
             stream_rotation: 0,
+            stream_lost_since: None,
         }
     }
 }
@@ -150,6 +153,7 @@ impl Engine {
         if let Role::Seed { scope, .. } = link.role
             && self.scope(scope).compared().is_some()
         {
+            self.keep_stream(index);
             self.end_hunt(scope, index);
         }
     }
@@ -309,10 +313,7 @@ impl Engine {
         info!(bucket = %self.buckets[bucket as usize].name, rev = %map.rev, "bucket map");
         self.buckets[bucket as usize].scope.forced = false;
         self.apply_bucket(index, bucket, &map);
-        // What brought it over HTTP goes on doing so, until data nodes do.
-        if let Some(link) = self.link_mut(index).filter(|link| link.errand.is_some()) {
-            link.role = Role::Stream;
-        }
+        self.keep_stream(index);
         self.end_hunt(ScopeId::Bucket(bucket), index);
         self.settle_tracker(ScopeId::Bucket(bucket));
         self.outputs.push_back(Output::Event(Event::MapChanged(map)));

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fetch::{Errand, Fetch, FetchEvent, Want};
 use super::link::{App, Failure, Link, Phase, Role};
 use super::scope::ScopeId;
+use super::tracker::DARK;
 use super::{Engine, Stage};
 use crate::auth::Authenticator;
 use crate::error::ErrorKind;
@@ -131,6 +132,7 @@ impl Engine {
             let bucket = link.bucket;
             if let Some(bucket) = bucket {
                 self.buckets[bucket as usize].stream_pause = None;
+                self.buckets[bucket as usize].stream_lost_since = None;
             }
         }
         self.propose(index, body);
@@ -211,6 +213,14 @@ impl Engine {
         endpoints.map(|(host, port)| Endpoint::new(host, port)).collect()
     }
 
+    /// What brought a bucket's map over HTTP goes on doing so, until data nodes do.
+    pub(super) fn keep_stream(&mut self, index: u32) {
+        if let Some(link) = self.link_mut(index).filter(|link| link.bucket.is_some() && link.errand.is_some())
+        {
+            link.role = Role::Stream;
+        }
+    }
+
     /// A stream of maps was lost: another one is opened after a pause, at the next node (BOOT-19).
     pub(super) fn on_stream_lost(&mut self, bucket: u32) {
         let longest = self.config.options.http_retry_delay.max(FIRST_PAUSE);
@@ -239,6 +249,13 @@ impl Engine {
         }
         let managers = self.managers();
         let state = &mut self.buckets[bucket as usize];
+        let since = *state.stream_lost_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= DARK {
+            // None of the known managers gives a stream: the seeds are asked, and the SRV record (BOOT-26).
+            state.stream_lost_since = None;
+            self.start_hunt(scope);
+            return;
+        }
         state.stream_rotation = state.stream_rotation.wrapping_add(1);
         let turn = state.stream_rotation;
         let Some(endpoint) = managers.get(turn % managers.len().max(1)).cloned() else {
