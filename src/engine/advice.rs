@@ -5,6 +5,7 @@ use super::link::{App, Failure, Link, Phase, Role};
 use super::report::{AttemptReport, BootstrapReport};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
+use crate::auth::Authenticator;
 use crate::error::ErrorKind;
 use crate::map::{Service, canonical_host_eq};
 
@@ -45,9 +46,13 @@ impl Engine {
             // A failure says more than an attempt that is under way. A manager says nothing new where the data service of
             // its host failed in the same way.
             let Some(attempt) = target.last.clone().or(running) else { continue };
+            // What comes behind the first colon is advice.
+            let cause = |told: &AttemptReport| {
+                told.error.as_deref().and_then(|it| it.split(':').next()).map(str::to_owned)
+            };
             let same = |(other, told): (&Target, &AttemptReport)| {
                 other.endpoint.host == target.endpoint.host
-                    && (told.stage, &told.error) == (attempt.stage, &attempt.error)
+                    && (told.stage, cause(told)) == (attempt.stage, cause(&attempt))
             };
             let is_known = target.over_http
                 && attempt.stage <= Stage::Tcp
@@ -107,7 +112,16 @@ impl Engine {
             hints.push("DNS has an SRV record of this name for TLS only: use couchbases://".into());
         }
         let hint = match kind {
-            ErrorKind::AuthenticationFailure => "check user name and password",
+            ErrorKind::AuthenticationFailure => match &self.config.authenticator {
+                Authenticator::Password(_) => "check user name and password",
+                Authenticator::Bearer(_) => "check the token, and that it has not expired",
+                Authenticator::Certificate(_) => {
+                    "check which user the client certificate stands for, and that the cluster takes certificates"
+                }
+            },
+            _ if attempts.is_empty() && self.seeds_are_known() => {
+                "no node has a port that bootstrap_on allows to be asked"
+            }
             ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
             // Said already: by the first hint, or by what the look-up of the SRV record has come to.
             _ if self.config.capella && !self.config.tls() => "",

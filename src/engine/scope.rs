@@ -74,6 +74,11 @@ pub(super) struct Bucket {
     pub(super) stream_rotation: usize,
     /// Since when no stream that was opened has brought a map.
     pub(super) stream_lost_since: Option<Instant>,
+    /// When the present stream gave its first map.
+    pub(super) stream_since: Option<Instant>,
+    /// When a map of a stream was read last, and a newer one that waits for its time, with its link.
+    pub(super) stream_read: Option<Instant>,
+    pub(super) stream_waiting: Option<(Instant, u32, u32, bytes::Bytes)>,
 }
 
 impl Bucket {
@@ -90,6 +95,9 @@ impl Bucket {
             stream_pause: None,
             stream_rotation: 0,
             stream_lost_since: None,
+            stream_since: None,
+            stream_read: None,
+            stream_waiting: None,
         }
     }
 }
@@ -313,6 +321,7 @@ impl Engine {
         info!(bucket = %self.buckets[bucket as usize].name, rev = %map.rev, "bucket map");
         self.buckets[bucket as usize].scope.forced = false;
         self.apply_bucket(index, bucket, &map);
+        // What brought it over HTTP goes on doing so, until data nodes do.
         self.keep_stream(index);
         self.end_hunt(ScopeId::Bucket(bucket), index);
         self.settle_tracker(ScopeId::Bucket(bucket));
@@ -414,7 +423,10 @@ impl Engine {
         let row = slots.get(slot * width..(slot + 1) * width)?;
         let own = row[usize::from(vbucket) % width];
         let is_ready = |index: &u32| self.link(*index).is_some_and(Link::is_ready);
-        if own.as_ref().is_some_and(is_ready) {
+        let is_asleep =
+            |index: &u32| self.link(*index).is_some_and(|link| matches!(link.phase, Phase::Asleep));
+        // One that nobody needed so far is needed now.
+        if own.as_ref().is_some_and(|own| is_ready(own) || is_asleep(own)) {
             return own;
         }
         row.iter().flatten().copied().find(is_ready).or(own)
@@ -484,6 +496,26 @@ impl Engine {
             }
             self.resolve_waiting_collections(bucket);
             self.close_stream(bucket);
+            self.take_over(bucket, index);
+        }
+    }
+
+    /// What waits for another connection of the same node, which does not serve, goes by this one.
+    fn take_over(&mut self, bucket: u32, index: u32) {
+        let width = self.width();
+        let slots = &self.buckets[bucket as usize].slots;
+        let Some(place) = slots.iter().position(|slot| *slot == Some(index)).filter(|_| width > 1) else {
+            return;
+        };
+        let row = place / width * width;
+        let siblings: Vec<u32> = slots[row..row + width].iter().flatten().copied().collect();
+        for sibling in siblings {
+            if self.link(sibling).is_some_and(|link| !link.is_ready()) {
+                let waiting = self.link_mut(sibling).map(|link| link.queue.take()).unwrap_or_default();
+                for id in waiting {
+                    self.dispatch(id);
+                }
+            }
         }
     }
 

@@ -32,3 +32,4 @@ mod sources;
 mod srv;
 #[cfg(feature = "tls")]
 mod ten_failures;
+mod zz;

@@ -1,10 +1,15 @@
 //! What `get`, `set` and `rm` share: to which cluster they connect, and how that fails.
 
+use std::fmt;
 use std::future::Future;
 use std::io::Write as _;
+use std::path::PathBuf;
 
 use settee_sim::SimCluster;
-use settee_tokio::{Cluster, ClusterOptions, Collection, Error, ErrorKind, PasswordAuthenticator};
+use settee_tokio::{
+    BearerAuthenticator, CertificateAuthenticator, Cluster, ClusterOptions, Collection, Error, ErrorKind,
+    PasswordAuthenticator,
+};
 
 use crate::failure::Failure;
 use crate::terminal;
@@ -25,15 +30,53 @@ pub(crate) struct ConnectionArgs {
     collection: Option<(String, String)>,
 }
 
-/// A user and a password.
-#[derive(clap::Args, Debug)]
+/// Who logs in, and whom to trust.
+#[derive(clap::Args)]
 pub(crate) struct Login {
     /// The user.
-    #[arg(short, long, env = "SETTEE_USERNAME", default_value = "Administrator")]
+    #[arg(short, long, visible_alias = "user", env = "SETTEE_USERNAME", default_value = "Administrator")]
     pub(crate) username: String,
     /// The password. Other users of the machine can see arguments: prefer the environment.
     #[arg(short, long, env = "SETTEE_PASSWORD", hide_env_values = true, default_value = "password")]
     pub(crate) password: String,
+    /// A token that logs in, in place of user and password; over TLS. Prefer the environment here as well.
+    #[arg(long, env = "SETTEE_TOKEN", hide_env_values = true, conflicts_with = "client_cert")]
+    token: Option<String>,
+    /// A PEM file with a client certificate that logs in, in place of user and password; over TLS.
+    #[arg(long, value_name = "PATH")]
+    client_cert: Option<PathBuf>,
+    /// The PEM file with its private key [default: the same file].
+    #[arg(long, value_name = "PATH", requires = "client_cert")]
+    client_key: Option<PathBuf>,
+    /// A PEM file with the certificates to trust, and no others; may be repeated [default: those of the platform,
+    /// of Capella and of Mozilla].
+    #[arg(long = "ca", value_name = "PATH")]
+    ca: Vec<PathBuf>,
+}
+
+/// Shows neither password nor token.
+impl fmt::Debug for Login {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Login").field("ca", &self.ca).finish_non_exhaustive()
+    }
+}
+
+impl Login {
+    /// What the client is opened with.
+    pub(crate) fn options(&self) -> ClusterOptions {
+        let options = match (&self.token, &self.client_cert) {
+            (Some(token), _) => ClusterOptions::new(BearerAuthenticator::new(token.as_str())),
+            (None, Some(chain)) => {
+                let key = self.client_key.as_ref().unwrap_or(chain);
+                ClusterOptions::new(CertificateAuthenticator::from_files(chain, key))
+            }
+            (None, None) => {
+                let login = PasswordAuthenticator::new(self.username.as_str(), self.password.as_str());
+                ClusterOptions::new(login)
+            }
+        };
+        self.ca.iter().fold(options, ClusterOptions::trust_certificate)
+    }
 }
 
 /// A connection that a command works with.
@@ -87,7 +130,7 @@ impl ConnectionArgs {
     }
 
     fn embed(&self, scope: &str, name: &str) -> Result<SimCluster, Failure> {
-        let Login { username, password } = &self.login;
+        let Login { username, password, .. } = &self.login;
         let bucket = self.bucket.as_deref().unwrap_or("default");
         let mut builder = SimCluster::builder().nodes(1).bucket(bucket).user(username, password);
         if (scope, name) != (DEFAULT, DEFAULT) {
@@ -129,8 +172,7 @@ pub(crate) fn current_thread() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// Connects, and tells what is odd about the connection string.
 pub(crate) async fn connect(connection_string: &str, login: &Login) -> Result<Cluster, Failure> {
-    let authenticator = PasswordAuthenticator::new(login.username.as_str(), login.password.as_str());
-    let options = ClusterOptions::new(authenticator);
+    let options = login.options();
     let progress = terminal::Progress::new();
     progress.show("connecting ...");
     let cluster = settee_tokio::connect(connection_string, options).await;
@@ -162,11 +204,13 @@ fn connect_failure(error: &Error) -> Failure {
                 _ => failure,
             }
         }
+        Error::Configuration(_) | Error::Credentials(_) => Failure::usage(error),
         _ => Failure::no_connection(error),
     }
 }
 
-const CREDENTIALS: &str = "give the credentials with -u and SETTEE_PASSWORD (or -p)";
+const CREDENTIALS: &str =
+    "give the credentials with -u and SETTEE_PASSWORD (or -p), with SETTEE_TOKEN, or with --client-cert";
 const BUCKET: &str = "name a bucket of this cluster with --bucket";
 
 /// What went wrong; of a time-out, what the operation was waiting for.

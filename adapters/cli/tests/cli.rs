@@ -14,7 +14,7 @@ const GET: &str = "80000005000000000000000500000001000000000000000068656c6c6f";
 
 fn settee() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_settee"));
-    for name in ["SETTEE_CONNSTR", "SETTEE_USERNAME", "SETTEE_PASSWORD"] {
+    for name in ["SETTEE_CONNSTR", "SETTEE_USERNAME", "SETTEE_PASSWORD", "SETTEE_TOKEN"] {
         command.env_remove(name);
     }
     command.stdin(Stdio::null());
@@ -116,6 +116,62 @@ fn serve_with_tls_tells_where_and_whom_to_trust() {
     for (content, label) in contents.iter().zip(["CERTIFICATE", "CERTIFICATE", "PRIVATE KEY"]) {
         assert!(content.starts_with(&format!("-----BEGIN {label}-----")), "{content}");
     }
+}
+
+/// A cluster served with TLS: the process, its lines, and the files that it wrote.
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+fn serve_secure(arguments: &[&str], name: &str) -> (Served, Vec<String>) {
+    let ca_file = scratch_file(name, b"");
+    let mut child = settee()
+        .args(["serve", "--port", "0", "--tls", "--client-cert", "enable", "--ca-file"])
+        .arg(&ca_file)
+        .args(arguments)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines().take(5).map(Result::unwrap).collect();
+    (Served { child, connection_string: String::new() }, lines)
+}
+
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+#[test]
+fn get_and_set_over_tls_by_password_certificate_and_token() {
+    let (_served, lines) =
+        serve_secure(&["--posture", "8.0", "--jwt-user", "Administrator=a.b.c"], "secure-ca.pem");
+    let [_, secure, ca, chain, key] = &lines[..] else { panic!("{lines:?}") };
+    let set = run(&["set", "-c", secure, "--ca", ca, "k", "{\"a\":1}"]);
+    assert_eq!(code(&set), 0, "{}", stderr(&set));
+    for login in [
+        &["--user", "Administrator", "--password", "password"][..],
+        &["--client-cert", chain, "--client-key", key],
+        &["--token", "a.b.c"],
+    ] {
+        let get = run(&[&["get", "-c", secure, "--ca", ca, "k"], login].concat());
+        assert_eq!((code(&get), stdout(&get).trim_end()), (0, "{\"a\":1}"), "{login:?}: {}", stderr(&get));
+    }
+    let untrusted = run(&["get", "-c", secure, "k"]);
+    assert_eq!(code(&untrusted), 3, "{}", stderr(&untrusted));
+    assert!(stderr(&untrusted).contains("not trusted"), "{}", stderr(&untrusted));
+    let missing = run(&["get", "-c", secure, "--ca", "/nowhere/ca.pem", "k"]);
+    assert_eq!(code(&missing), 2, "{}", stderr(&missing));
+    assert!(stderr(&missing).contains("/nowhere/ca.pem"), "{}", stderr(&missing));
+    let both = run(&["get", "-c", secure, "--token", "a.b.c", "--client-cert", chain, "k"]);
+    assert_eq!(code(&both), 2, "{}", stderr(&both));
+}
+
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+#[test]
+fn bench_measures_tls_beside_plain() {
+    let (_served, lines) = serve_secure(&[], "bench-ca.pem");
+    let load = ["--seconds", "0.3", "--keys", "50", "--in-flight", "8", "--json"];
+    let bench = run(&[&["bench", &lines[0], "--beside", &lines[1], "--ca", &lines[2]], &load[..]].concat());
+    assert_eq!(code(&bench), 0, "{}", stderr(&bench));
+    let json: Value = serde_json::from_str(stdout(&bench).lines().last().unwrap()).unwrap();
+    assert!(
+        json["ops_per_sec"].as_f64().unwrap() > 0.0 && json["beside"]["ops"].as_u64().unwrap() > 0,
+        "{json}"
+    );
 }
 
 #[test]

@@ -34,9 +34,9 @@ impl Cluster {
     /// `serde` it is the JSON of SDK RFC 0061.
     pub fn diagnostics(&self, id: Option<&str>) -> OpFuture<DiagnosticsReport> {
         let id = id.map(str::to_owned);
-        let ask = Question(Box::new(move |engine, now| {
+        let ask = Question::new(move |engine, now| {
             Reply::Diagnostics(Box::new(engine.diagnostics(id.as_deref(), now)))
-        }));
+        });
         OpFuture::question(Arc::clone(self.shared()), Command::Ask(ask), |reply| match reply {
             Reply::Diagnostics(report) => Some(*report),
             _ => None,
@@ -48,7 +48,7 @@ impl Cluster {
     ///
     /// Of a cluster that has never been reached, it says why so far.
     pub fn health(&self) -> OpFuture<Health> {
-        let ask = Question(Box::new(|engine, now| Reply::Health(Box::new(engine.health(now)))));
+        let ask = Question::new(|engine, now| Reply::Health(Box::new(engine.health(now))));
         OpFuture::question(Arc::clone(self.shared()), Command::Ask(ask), |reply| match reply {
             Reply::Health(health) => Some(*health),
             _ => None,

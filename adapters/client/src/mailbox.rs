@@ -54,7 +54,19 @@ pub(crate) enum Command {
 }
 
 /// See [`Command::Ask`].
-pub(crate) struct Question(pub(crate) Box<dyn FnOnce(&mut Engine, Instant) -> Reply + Send>);
+pub(crate) struct Question(Box<Ask>);
+
+type Ask = dyn FnOnce(&mut Engine, Instant) -> Reply + Send;
+
+impl Question {
+    pub(crate) fn new(ask: impl FnOnce(&mut Engine, Instant) -> Reply + Send + 'static) -> Self {
+        Self(Box::new(ask))
+    }
+
+    pub(crate) fn ask(self, engine: &mut Engine, now: Instant) -> Reply {
+        (self.0)(engine, now)
+    }
+}
 
 impl fmt::Debug for Question {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

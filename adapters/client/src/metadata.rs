@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(keys(&metadata(false)), BRIEF);
         // Without TLS there is no bundle to describe.
         let absent = |key: &str| {
-            !cfg!(feature = "tls")
+            !cfg!(any(feature = "tls", feature = "tls-aws-lc-rs"))
                 && key.starts_with("mozilla_ca_bundle_")
                 && key != "mozilla_ca_bundle_embedded"
         };
@@ -298,7 +298,10 @@ mod tests {
         assert!(matches!(facts.get("version_major"), Some(Value::Number(_))));
         assert!(matches!(facts.get("snapshot"), Some(Value::Flag(_))));
         assert_eq!(facts.get("couchbase2"), Some(&Value::Flag(false)));
-        assert_eq!(facts.get("mozilla_ca_bundle_embedded"), Some(&Value::Flag(cfg!(feature = "tls"))));
+        assert_eq!(
+            facts.get("mozilla_ca_bundle_embedded"),
+            Some(&Value::Flag(cfg!(any(feature = "tls", feature = "tls-aws-lc-rs"))))
+        );
         assert!(text(&facts, "rustc").starts_with("rustc 1."));
         assert!(text(&facts, "target_triple").contains('-'));
         assert!(!text(&facts, "build_profile").is_empty());
@@ -310,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    #[cfg(feature = "tls")]
+    #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
     fn meta_2_the_bundle_is_counted_in_certificates() {
         let facts = metadata(true);
         let Some(Value::Number(size)) = facts.get("mozilla_ca_bundle_size") else { panic!() };

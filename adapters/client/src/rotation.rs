@@ -85,8 +85,7 @@ impl Cluster {
         &self,
         change: impl FnOnce(&mut Engine, Instant) -> Result<(), ConfigError> + Send + 'static,
     ) -> Result<(), Error> {
-        let ask =
-            Question(Box::new(move |engine, now| Reply::Changed(change(engine, now).map_err(Box::new))));
+        let ask = Question::new(move |engine, now| Reply::Changed(change(engine, now).map_err(Box::new)));
         let shared: &Arc<Shared> = self.shared();
         let changed = OpFuture::question(Arc::clone(shared), Command::Ask(ask), |reply| match reply {
             Reply::Changed(changed) => Some(changed),

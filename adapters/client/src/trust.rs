@@ -203,7 +203,7 @@ fn native_store() -> PlatformStore {
 }
 
 #[cfg(test)]
-#[cfg(feature = "tls")]
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod tests {
     use super::*;
 

@@ -16,10 +16,10 @@ use crate::connection;
 use crate::failure::Failure;
 use crate::terminal::Progress;
 
-pub(super) fn run(args: &Args) -> Result<Figures, Failure> {
+pub(super) fn run(args: &Args, connection_string: &str) -> Result<Figures, Failure> {
     let runtime = runtime(args.threads)?;
     runtime.block_on(async {
-        let cluster = connection::connect(&args.connection_string, &args.login).await?;
+        let cluster = connection::connect(connection_string, &args.login).await?;
         let bucket = match (&args.bucket, cluster.default_bucket()) {
             (Some(name), _) => cluster.bucket(name),
             (None, Some(bucket)) => bucket,

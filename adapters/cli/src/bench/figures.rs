@@ -69,6 +69,11 @@ impl Figures {
         self.ops() as f64 / self.elapsed.as_secs_f64().max(f64::MIN_POSITIVE)
     }
 
+    /// This throughput as a part of another.
+    pub(super) fn share_of(&self, other: &Self) -> f64 {
+        self.ops_per_sec() / other.ops_per_sec().max(f64::MIN_POSITIVE)
+    }
+
     fn cpu_us_per_op(&self) -> f64 {
         self.cpu.as_secs_f64() * 1e6 / self.ops().max(1) as f64
     }

@@ -20,16 +20,19 @@ Examples:
   settee bench couchbase://127.0.0.1 --op get --in-flight 64 --seconds 5
   settee bench couchbase://127.0.0.1 --op mixed --in-flight 512 --threads 2 --json
   settee bench couchbase://127.0.0.1 --op get --in-flight 64 --seconds 5 --floor
+  settee bench couchbase://db.example.com --beside couchbases://db.example.com --ca ca.pem
 
 The documents bench-0, bench-1, ... are written first, which is not part of the figures. Values are random bytes that
 compression cannot make smaller. `mixed` is one half reads and one half writes.
+
+With --beside CONNSTR the same load is measured again on that string, for instance over TLS: one cluster, both ways.
 
 With --floor no client is measured but a bare loop: it writes prepared requests and parses the answers for length and
 opaque only. Each of its threads has one connection to the first node that answers, and uses the keys which that node
 holds. What a client takes more than this is the price of the client.
 
 JSON, the last line: ops_per_sec, cpu_us_per_op (user and system time of the process), p50_us, p99_us, p999_us, errors,
-ops, seconds, errors_by_kind. Operations that fail are not among ops.
+ops, seconds, errors_by_kind; with --beside, `beside` has the same of the second run. Operations that fail are not among ops.
 
 Exit codes: 0 done, 1 no operation succeeded, 3 no connection.";
 
@@ -68,6 +71,9 @@ pub(crate) struct Args {
     /// Threads of the runtime; of the floor: threads with a connection each.
     #[arg(long, value_name = "T", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
     threads: u32,
+    /// Measures the same on this connection string afterwards, such as couchbases:// beside couchbase://.
+    #[arg(long, value_name = "CONNSTR", conflicts_with = "floor")]
+    beside: Option<String>,
     /// Measure the bare loop.
     #[arg(long)]
     floor: bool,
@@ -88,14 +94,26 @@ enum Mix {
 }
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
-    let figures = if args.floor { floor::run(args)? } else { client::run(args)? };
+    let figures = if args.floor { floor::run(args)? } else { client::run(args, &args.connection_string)? };
+    let beside = args.beside.as_ref().map(|text| client::run(args, text)).transpose()?;
     let mut out = io::stdout().lock();
     if args.json {
-        writeln!(out, "{}", figures.to_json())?;
+        let mut json = figures.to_json();
+        if let (Some(beside), Some(fields)) = (&beside, json.as_object_mut()) {
+            fields.insert("beside".to_owned(), beside.to_json());
+        }
+        writeln!(out, "{json}")?;
     } else {
-        figures.write(&mut out, terminal::stdout_colours())?;
+        let colours = terminal::stdout_colours();
+        figures.write(&mut out, colours)?;
+        if let (Some(beside), Some(text)) = (&beside, &args.beside) {
+            writeln!(out, "\n{}", colours.bold(&terminal::visible(text)))?;
+            beside.write(&mut out, colours)?;
+            writeln!(out, "{:<12}{:.0} % of the throughput", "", 100.0 * beside.share_of(&figures))?;
+        }
     }
-    if figures.ops() > 0 { Ok(()) } else { Err(Failure::no("no operation succeeded")) }
+    let succeeded = figures.ops() > 0 && beside.is_none_or(|beside| beside.ops() > 0);
+    if succeeded { Ok(()) } else { Err(Failure::no("no operation succeeded")) }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -11,7 +11,7 @@ use settee::error::{ErrorKind, OpError};
 
 use super::Driver;
 use crate::health::PingCommand;
-use crate::mailbox::{Command, Message, Question, Request, Target};
+use crate::mailbox::{Command, Message, Request, Target};
 use crate::names::CollectionName;
 use crate::reply::Reply;
 use crate::runtime::Runtime;
@@ -42,8 +42,8 @@ impl<R: Runtime> Driver<R> {
                 let op = self.engine.ping(PingRequest { bucket, services, id, timeout }, now);
                 self.table.insert(op, slot);
             }
-            Message::Command(Command::Ask(Question(ask)), slot) => {
-                let reply = ask(&mut self.engine, now);
+            Message::Command(Command::Ask(question), slot) => {
+                let reply = question.ask(&mut self.engine, now);
                 slot.complete(Ok(reply));
             }
             Message::Command(Command::Close { drain }, slot) => {

@@ -14,6 +14,8 @@ mod rotation;
 #[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
 mod secure;
 mod sockets;
+#[cfg(any(feature = "tls", feature = "tls-aws-lc-rs"))]
+mod wire;
 
 use std::time::Duration;
 
