@@ -46,9 +46,13 @@ impl Engine {
             // A failure says more than an attempt that is under way. A manager says nothing new where the data service of
             // its host failed in the same way.
             let Some(attempt) = target.last.clone().or(running) else { continue };
+            // What comes behind the first colon is advice.
+            let cause = |told: &AttemptReport| {
+                told.error.as_deref().and_then(|it| it.split(':').next()).map(str::to_owned)
+            };
             let same = |(other, told): (&Target, &AttemptReport)| {
                 other.endpoint.host == target.endpoint.host
-                    && (told.stage, &told.error) == (attempt.stage, &attempt.error)
+                    && (told.stage, cause(told)) == (attempt.stage, cause(&attempt))
             };
             let is_known = target.over_http
                 && attempt.stage <= Stage::Tcp

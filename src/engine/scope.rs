@@ -72,6 +72,8 @@ pub(super) struct Bucket {
     pub(super) stream_at: Option<Instant>,
     pub(super) stream_pause: Option<Duration>,
     pub(super) stream_rotation: usize,
+    /// Since when no stream that was opened has brought a map.
+    pub(super) stream_lost_since: Option<Instant>,
     /// When the present stream gave its first map.
     pub(super) stream_since: Option<Instant>,
     /// When a map of a stream was read last, and a newer one that waits for its time, with its link.
@@ -92,6 +94,7 @@ impl Bucket {
             stream_at: None,
             stream_pause: None,
             stream_rotation: 0,
+            stream_lost_since: None,
             stream_since: None,
             stream_read: None,
             stream_waiting: None,

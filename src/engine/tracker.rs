@@ -17,7 +17,7 @@ const ROUND_PAUSE: Duration = Duration::from_millis(50);
 /// NOT_MY_VBUCKET this often for one map: ask once without saying what is known (R-TRK-7).
 const SUSPICIOUS: u32 = 3;
 /// A bucket whose nodes are all down for so long is looked for from the seeds again.
-const DARK: Duration = Duration::from_secs(10);
+pub(super) const DARK: Duration = Duration::from_secs(10);
 
 /// Keeps one map fresh.
 #[derive(Debug, Default)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::fetch::{Errand, Fetch, FetchEvent, Want};
 use super::link::{App, Failure, Link, Phase, Role};
 use super::scope::ScopeId;
+use super::tracker::DARK;
 use super::{Engine, Stage};
 use crate::auth::Authenticator;
 use crate::error::ErrorKind;
@@ -142,6 +143,7 @@ impl Engine {
         let Some(bucket) = bucket else { return };
         let state = &mut self.buckets[bucket as usize];
         state.stream_since.get_or_insert(now);
+        state.stream_lost_since = None;
         // Many at once: the newest counts, no more often than maps are asked for (H21).
         let next = state.stream_read.and_then(|at| at.checked_add(floor)).filter(|&at| at > now);
         match next {
@@ -283,6 +285,13 @@ impl Engine {
         }
         let managers = self.managers();
         let state = &mut self.buckets[bucket as usize];
+        let since = *state.stream_lost_since.get_or_insert(now);
+        if now.saturating_duration_since(since) >= DARK {
+            // None of the known managers gives a stream: the seeds are asked, and the SRV record (BOOT-26).
+            state.stream_lost_since = None;
+            self.start_hunt(scope);
+            return;
+        }
         state.stream_rotation = state.stream_rotation.wrapping_add(1);
         let turn = state.stream_rotation;
         let Some(endpoint) = managers.get(turn % managers.len().max(1)).cloned() else {

@@ -83,6 +83,34 @@ fn buckets_of_both_kinds_are_used_side_by_side() {
 }
 
 #[test]
+fn boot_26_where_no_known_manager_gives_a_stream_the_seeds_are_asked_again() {
+    for (text, bucket) in [("", "cache"), ("&bootstrap_on=http", "default")] {
+        let mut net = memcached(2);
+        let elsewhere: SocketAddr = "10.9.0.9:8091".parse().expect("an address");
+        net.forward(elsewhere, NodeId(0), Listener::MGMT);
+        let text =
+            format!("couchbase://node1.sim,10.9.0.9:8091=manager?preserve_bootstrap_nodes_order=true{text}");
+        let mut client = Client::bare(net, config(&text), [7; 32]);
+        client.open(bucket);
+        client.online();
+        client.run_for(secs(5));
+        for index in 0..2 {
+            client.world.net.set_reachability(manager(index), Reachability::Refuse);
+            client.world.net.cut_all(manager(index));
+        }
+        client.run_for(secs(25));
+        assert_eq!(client.open_links(elsewhere).len(), 1, "{text}: the stream is there now");
+        client.run_for(secs(60));
+        assert_eq!(client.dials(elsewhere), 1, "{text}: and stays");
+        // It tells of a new node.
+        client.world.net.add_node();
+        client.cluster().rebalance();
+        client.run_for(secs(1));
+        assert_eq!(client.open_links(node(2)).len(), 1);
+    }
+}
+
+#[test]
 fn memcached_buckets_wait_for_a_manager_that_comes_later() {
     for reachability in [Reachability::Refuse, Reachability::BlackHole] {
         let mut net = memcached(1);
@@ -154,7 +182,7 @@ fn boot_19_pauses_between_streams_double_from_32_ms_to_http_retry_delay() {
         let expected = f64::from(expected);
         assert!((expected * 0.75..=expected * 1.25 + 4.0).contains(&pause), "{pause} for {expected}");
     }
-    // It comes back, and the pauses begin anew.
+    // It comes back, serves for a while, and the pauses begin anew.
     for index in 0..2 {
         client.cluster().fail_http(NodeId(index), None);
     }
