@@ -6,9 +6,10 @@ use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::dns::ResolverConfig;
 use settee::options::Options;
 use settee::tls::TrustSource;
+use settee::wire::Opcode;
 use settee_sim::{
-    Certificates, DnsBehaviour, DnsServed, DnsServer, DnsZone, Listener, NodeId, Posture, Service,
-    SimCluster, SimClusterBuilder,
+    Action, Certificates, DnsBehaviour, DnsServed, DnsServer, DnsZone, Listener, NodeId, Posture, Rule,
+    Service, SimCluster, SimClusterBuilder,
 };
 
 use super::collect::{Case, collect};
@@ -189,6 +190,33 @@ fn d_22_d_25_a_node_that_is_down() {
     assert_finds(&report, "D-22", Severity::Info, "2 of 4");
     assert_finds(&report, "D-25", Severity::Warn, "unhealthy");
     assert!(report.facts.whole.noops.iter().any(|noop| noop.remote == first.to_string()));
+}
+
+#[test]
+fn d_23_d_29_a_cluster_that_is_far_away() {
+    let cluster = small().start().unwrap();
+    cluster.control(|cluster, _| {
+        cluster.add_rule_everywhere(&Rule::new(Opcode::NOOP, Action::Delay(Duration::from_millis(40))));
+    });
+    let report = examine(&case(format!("{}?kv_timeout=30ms", cluster.connection_string())));
+    assert_finds(&report, "D-23", Severity::Warn, "10 round trips");
+    assert_finds(&report, "D-29", Severity::Warn, "kv_timeout is 30.0ms");
+    assert_finds(&report, "D-29", Severity::Warn, "wan_development");
+}
+
+#[test]
+fn d_2_d_13_d_30_what_is_odd_about_the_string() {
+    let cluster = small().start().unwrap();
+    let odd = examine(&case(format!("{}?no_such_option=1", cluster.connection_string())));
+    assert_finds(&odd, "D-30", Severity::Warn, "no_such_option");
+    let capella =
+        Case { total: Duration::from_millis(100), ..case("couchbase://cb.abc.cloud.couchbase.com:1") };
+    assert_finds(&examine(&capella), "D-13", Severity::Error, "couchbases://");
+    let old = Case { total: Duration::from_millis(100), ..case("http://127.0.0.1:1") };
+    assert_finds(&examine(&old), "D-2", Severity::Warn, "DeprecatedScheme");
+    let token = settee::auth::BearerAuthenticator::new("a.b.c").unwrap();
+    let token = Case { authenticator: Authenticator::Bearer(token), ..case(cluster.connection_string()) };
+    assert_finds(&examine(&token), "D-27", Severity::Error, "couchbases://");
 }
 
 #[test]
