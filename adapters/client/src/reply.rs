@@ -16,3 +16,13 @@ pub(crate) enum Reply {
 
 /// How a reply becomes what the caller gets; `None` for one that does not belong to the command.
 pub(crate) type Convert<T> = fn(Reply) -> Option<T>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rare_replies_make_the_common_one_no_larger() {
+        assert_eq!(size_of::<Reply>(), size_of::<Response>());
+    }
+}

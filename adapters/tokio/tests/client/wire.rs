@@ -53,3 +53,12 @@ async fn seed_33_srv_and_alternate_addresses_and_a_private_ca_together() {
     assert!(dns.control(|server| server.questions()[0].name.starts_with("_couchbases._tcp.")));
     assert!(!tape.lock().unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn boot_17_a_managers_tls_port_alone_is_enough() {
+    let sim = served();
+    let port = sim.address_of(settee_sim::NodeId(0), Listener::MGMT_TLS).unwrap().port();
+    let text = format!("couchbases://127.0.0.1:{port}=http/default");
+    assert_works(&text, trusting(&sim)).await;
+    assert!(sim.control(|cluster, _| cluster.http_requests().count()) > 0);
+}
