@@ -17,6 +17,20 @@ fn settee(arguments: &[&str]) -> Output {
     command.args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
+/// Runs it again if all that it complains of is that the machine was too busy to answer quickly.
+fn settee_at_rest(arguments: &[&str]) -> Output {
+    let mut output = settee(arguments);
+    for _ in 0..5 {
+        let slow = ["D-23", "D-29"].iter().any(|code| text(&output).contains(&format!("! {code}")));
+        let slow = slow || text(&output).contains("\"verdict\":\"warn\"");
+        if !slow {
+            break;
+        }
+        output = settee(arguments);
+    }
+    output
+}
+
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap()
 }
@@ -42,7 +56,7 @@ fn scratch(name: &str, content: &str) -> String {
 #[test]
 fn the_exit_code_is_the_verdict() {
     let cluster = small().start().unwrap();
-    let well = settee(&["doctor", &cluster.connection_string(), "--bucket", "default"]);
+    let well = settee_at_rest(&["doctor", &cluster.connection_string(), "--bucket", "default"]);
     assert_eq!(code(&well), 0, "{}", text(&well));
     assert!(text(&well).contains("All is well: 0 errors, 0 warnings"));
     assert!(!text(&well).contains('\x1b'), "colours are for terminals");
@@ -62,7 +76,7 @@ fn json_has_the_documented_shape() {
     let cluster = small().tls(true).start().unwrap();
     let ca = scratch("ca.pem", &cluster.ca_pem());
     let string = format!("{}/default", cluster.tls_connection_string());
-    let output = settee(&["doctor", &string, "--ca", &ca, "--json"]);
+    let output = settee_at_rest(&["doctor", &string, "--ca", &ca, "--json"]);
     let report = json(&output);
     assert_eq!(code(&output), 0, "{report:#}");
     let keys: Vec<&str> = report.as_object().unwrap().keys().map(String::as_str).collect();
@@ -128,7 +142,7 @@ fn a_client_certificate_logs_in() {
     let (chain, key) = (scratch("client.pem", &chain), scratch("client.key", &key));
     let string = cluster.tls_connection_string();
     let arguments = ["doctor", &string, "--ca", &ca, "--client-cert", &chain, "--client-key", &key];
-    let output = settee(&arguments);
+    let output = settee_at_rest(&arguments);
     assert_eq!(code(&output), 0, "{}", text(&output));
     assert!(text(&output).contains("logged in by certificate"), "{}", text(&output));
     assert_eq!(code(&settee(&arguments[..6])), 2, "a certificate needs its key");

@@ -1,6 +1,7 @@
 //! The checks: facts in, findings out. Nothing here looks at the world.
 
 mod cluster;
+mod nodes;
 mod seeds;
 mod string;
 
@@ -24,6 +25,7 @@ pub(crate) fn all(facts: &Facts) -> Vec<Finding> {
     if facts.refused.is_none() {
         seeds::check(facts, &mut findings);
         cluster::check(facts, &mut findings);
+        nodes::check(facts, &mut findings);
     }
     let place = |finding: &Finding| {
         SECTIONS.iter().position(|(_, codes)| codes.contains(&finding.code)).unwrap_or(SECTIONS.len())
@@ -37,5 +39,7 @@ fn number(code: &str) -> u32 {
     code.trim_start_matches("D-").parse().unwrap_or(u32::MAX)
 }
 
+#[cfg(test)]
+mod samples;
 #[cfg(test)]
 mod tests;

@@ -258,6 +258,3 @@ async fn look_up(resolved: &Resolved, facts: &mut Facts, case: &Case, clock: Clo
     }
     seeds
 }
-
-#[cfg(test)]
-mod tests;

@@ -275,14 +275,10 @@ impl Picture {
             let line = fit(&format!("{name} {port}: {word}"), SEED_WIDTH - 24, SMALL);
             self.text(MARGIN + 12, y + 40 + number * 16, class, &line);
         }
-        let label = match &seed.kv {
-            Some(kv) if kv.outcome.is_ok() => millis(kv.elapsed),
-            Some(kv) => {
-                kv.outcome.as_ref().err().map(|attempt| attempt.stage.to_string()).unwrap_or_default()
-            }
-            None => String::new(),
-        };
-        self.line((MARGIN + SEED_WIDTH, y + SEED_HEIGHT / 2), middle, state, &fit(&label, 70, SMALL));
+        // Where it failed, the card says.
+        let label =
+            seed.kv.as_ref().filter(|kv| kv.outcome.is_ok()).map(|kv| millis(kv.elapsed)).unwrap_or_default();
+        self.line((MARGIN + SEED_WIDTH, y + SEED_HEIGHT / 2), middle, state, &label);
     }
 
     fn node(&mut self, facts: &Facts, node: &Node, y: usize, height: usize, middle: usize) {

@@ -6,9 +6,10 @@ use settee::auth::{Authenticator, PasswordAuthenticator};
 use settee::dns::ResolverConfig;
 use settee::options::Options;
 use settee::tls::TrustSource;
+use settee::wire::Opcode;
 use settee_sim::{
-    Certificates, DnsBehaviour, DnsServed, DnsServer, DnsZone, Listener, NodeId, Posture, Service,
-    SimCluster, SimClusterBuilder,
+    Action, Certificates, DnsBehaviour, DnsServed, DnsServer, DnsZone, Listener, NodeId, Posture, Rule,
+    Service, SimCluster, SimClusterBuilder,
 };
 
 use super::collect::{Case, collect};
@@ -38,6 +39,17 @@ fn examine(case: &Case) -> Report {
 
 fn of<'a>(report: &'a Report, code: &str) -> Vec<&'a Finding> {
     report.findings.iter().filter(|finding| finding.code == code).collect()
+}
+
+/// There is nothing to complain, but perhaps of the speed of a machine that has much else to do.
+#[track_caller]
+fn assert_well(report: &Report) {
+    let bad: Vec<&Finding> = report
+        .findings
+        .iter()
+        .filter(|finding| finding.severity > Severity::Info && !["D-23", "D-29"].contains(&finding.code))
+        .collect();
+    assert!(bad.is_empty(), "{bad:#?}");
 }
 
 /// There is a finding of this kind with these words.
@@ -74,7 +86,7 @@ fn a_cluster_that_is_well_has_no_warnings() {
     let mut case = case(cluster.connection_string());
     case.bucket = Some("default".to_owned());
     let report = examine(&case);
-    assert_eq!(report.verdict(), Severity::Info, "{:#?}", report.findings);
+    assert_well(&report);
     assert_finds(&report, "D-15", Severity::Info, "SCRAM-SHA512");
     assert_finds(&report, "D-21", Severity::Info, "release 7.6");
     assert_finds(&report, "D-22", Severity::Info, "8 of 8");
@@ -89,7 +101,7 @@ fn a_cluster_that_is_well_has_no_warnings() {
 fn without_a_bucket_every_node_is_measured_too() {
     let cluster = small().start().unwrap();
     let report = examine(&case(cluster.connection_string()));
-    assert_eq!(report.verdict(), Severity::Info, "{:#?}", report.findings);
+    assert_well(&report);
     assert_finds(&report, "D-9", Severity::Info, "no bucket");
     assert_eq!(of(&report, "D-23").len(), 2);
 }
@@ -98,7 +110,7 @@ fn without_a_bucket_every_node_is_measured_too() {
 fn d_14_good_certificates_are_shown_with_names_and_days_left() {
     let (_cluster, case) = secured(Certificates::Good);
     let report = examine(&case);
-    assert_eq!(report.verdict(), Severity::Info, "{:#?}", report.findings);
+    assert_well(&report);
     assert_finds(&report, "D-14", Severity::Info, "issued by `CN=Simulated Cluster CA`");
     assert_finds(&report, "D-14", Severity::Info, "days left");
 }
@@ -181,6 +193,33 @@ fn d_22_d_25_a_node_that_is_down() {
 }
 
 #[test]
+fn d_23_d_29_a_cluster_that_is_far_away() {
+    let cluster = small().start().unwrap();
+    cluster.control(|cluster, _| {
+        cluster.add_rule_everywhere(&Rule::new(Opcode::NOOP, Action::Delay(Duration::from_millis(40))));
+    });
+    let report = examine(&case(format!("{}?kv_timeout=30ms", cluster.connection_string())));
+    assert_finds(&report, "D-23", Severity::Warn, "10 round trips");
+    assert_finds(&report, "D-29", Severity::Warn, "kv_timeout is 30.0ms");
+    assert_finds(&report, "D-29", Severity::Warn, "wan_development");
+}
+
+#[test]
+fn d_2_d_13_d_30_what_is_odd_about_the_string() {
+    let cluster = small().start().unwrap();
+    let odd = examine(&case(format!("{}?no_such_option=1", cluster.connection_string())));
+    assert_finds(&odd, "D-30", Severity::Warn, "no_such_option");
+    let capella =
+        Case { total: Duration::from_millis(100), ..case("couchbase://cb.abc.cloud.couchbase.com:1") };
+    assert_finds(&examine(&capella), "D-13", Severity::Error, "couchbases://");
+    let old = Case { total: Duration::from_millis(100), ..case("http://127.0.0.1:1") };
+    assert_finds(&examine(&old), "D-2", Severity::Warn, "DeprecatedScheme");
+    let token = settee::auth::BearerAuthenticator::new("a.b.c").unwrap();
+    let token = Case { authenticator: Authenticator::Bearer(token), ..case(cluster.connection_string()) };
+    assert_finds(&examine(&token), "D-27", Severity::Error, "couchbases://");
+}
+
+#[test]
 fn d_28_nothing_listens() {
     let cluster = small().start().unwrap();
     let text = cluster.connection_string();
@@ -223,7 +262,7 @@ fn d_17_from_outside_the_other_network_is_chosen() {
     let report = examine(&case(cluster.connection_string()));
     assert_finds(&report, "D-17", Severity::Info, "network in use: external");
     assert_finds(&report, "D-22", Severity::Info, "4 of 4");
-    assert_eq!(report.verdict(), Severity::Info, "{:#?}", report.findings);
+    assert_well(&report);
 }
 
 #[test]

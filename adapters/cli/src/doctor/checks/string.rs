@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use settee::connstr::WarningKind;
 use settee::dns::{Answer, Outcome, SrvError};
 
-use crate::doctor::facts::{Facts, NameFacts, SetupError, place};
-use crate::doctor::finding::Finding;
+use crate::doctor::facts::{Facts, NameFacts, SeedFacts, SetupError, TlsOutcome, place};
+use crate::doctor::finding::{Finding, Severity};
 
 /// Datagrams up to this size pass everywhere without EDNS.
 const CLASSIC_ANSWER: usize = 512;
@@ -116,9 +116,13 @@ fn security(facts: &Facts, out: &mut Vec<Finding>) {
         let advice = "remove tls_verify_hostname=false, and connect by a name that the certificate has";
         out.push(Finding::warn("D-13", "tls_verify_hostname", text).advise(advice));
     }
+    // A store that is read in part does no harm as long as what is needed is in it.
+    let refused = |seed: &SeedFacts| seed.tls.iter().any(|tls| matches!(tls.outcome, TlsOutcome::Failed(_)));
+    let harmful = facts.seeds.iter().any(refused);
     for note in &given.trust_notes {
+        let severity = if harmful { Severity::Warn } else { Severity::Info };
         let advice = "give the cluster's CA with --ca FILE";
-        out.push(Finding::warn("D-13", "", note).advise(advice));
+        out.push(Finding::new("D-13", severity, "", note).advise(advice));
     }
 }
 

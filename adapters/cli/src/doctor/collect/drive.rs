@@ -144,6 +144,8 @@ impl Driven {
                 Ok(addresses) if addresses.is_empty() => Err(LookupError::NotFound),
                 Ok(addresses) => Ok(addresses),
                 Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(LookupError::TimedOut),
+                // The standard library gives the resolver's answer as text only.
+                Err(error) if error.to_string().contains("Temporary failure") => Err(LookupError::Failed),
                 Err(_) => Err(LookupError::NotFound),
             };
             // Nobody is left to be told once the engine has gone.

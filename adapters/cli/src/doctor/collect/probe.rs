@@ -1,10 +1,11 @@
 //! Single probes: does a port take connections, and what does the manager say. TLS and HTTP are the engine's own.
 
 use std::io;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use settee::engine::Stage;
+use settee::engine::{LinkError, Stage};
 use settee::http::{Authorization, Exchange, HttpEvent, Method, Request};
 use settee::tls::{TlsProfile, TlsSession};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -29,7 +30,22 @@ fn failed(stage: Stage, text: impl Into<String>) -> Attempt {
 }
 
 fn io_failed(stage: Stage, error: &io::Error) -> Attempt {
-    failed(stage, settee::engine::LinkError::from(error).to_string())
+    failed(stage, LinkError::from(error).to_string())
+}
+
+/// Tries the addresses one after the other; each has its share of the time.
+async fn dial(addresses: &[IpAddr], port: u16, deadline: Instant) -> Result<TcpStream, Attempt> {
+    let mut last = failed(Stage::Resolve, "the name has no address");
+    for (tried, address) in addresses.iter().enumerate() {
+        let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
+        let share = deadline.saturating_duration_since(Instant::now()) / left;
+        match tokio::time::timeout(share, TcpStream::connect((*address, port))).await {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => last = io_failed(Stage::Tcp, &error),
+            Err(_) => last = failed(Stage::Tcp, LinkError::TimedOut.to_string()),
+        }
+    }
+    Err(last)
 }
 
 impl Pipe {
@@ -39,28 +55,13 @@ impl Pipe {
         tls: Option<&TlsProfile>,
         deadline: Instant,
     ) -> Result<Self, Attempt> {
-        let mut stage = Stage::Resolve;
-        let opening = async {
-            let addresses = super::names::addresses(host)
-                .await
-                .map_err(|error| failed(Stage::Resolve, error.to_string()))?;
-            stage = Stage::Tcp;
-            let mut last = failed(Stage::Resolve, "the name has no address");
-            for address in addresses {
-                match TcpStream::connect((address, port)).await {
-                    Ok(stream) => return Ok(stream),
-                    Err(error) => last = io_failed(Stage::Tcp, &error),
-                }
-            }
-            Err(last)
+        let resolving = tokio::time::timeout_at(deadline.into(), super::names::addresses(host));
+        let addresses = match resolving.await {
+            Ok(Ok(addresses)) => addresses,
+            Ok(Err(error)) => return Err(failed(Stage::Resolve, error.to_string())),
+            Err(_) => return Err(failed(Stage::Resolve, "the resolver did not answer in time")),
         };
-        let stream = match tokio::time::timeout_at(deadline.into(), opening).await {
-            Ok(opened) => opened?,
-            Err(_) if stage == Stage::Resolve => {
-                return Err(failed(stage, "the resolver did not answer in time"));
-            }
-            Err(_) => return Err(failed(stage, settee::engine::LinkError::TimedOut.to_string())),
-        };
+        let stream = dial(&addresses, port, deadline).await?;
         let tls = tls.map(|profile| TlsSession::new(profile, host)).transpose();
         let tls = tls.map_err(|error| failed(Stage::Tls, error.to_string()))?;
         let mut pipe = Self { stream, tls, plain: Vec::new(), buffer: vec![0; 32 * 1024] };
