@@ -478,6 +478,16 @@ impl Handshake {
         self.stage = Stage::Map;
     }
 
+    /// Whether HELLO was answered.
+    pub(super) const fn is_greeted(&self) -> bool {
+        self.greeted
+    }
+
+    /// Whether collections were asked for, and not given up for the sake of a bucket without them.
+    pub(super) const fn wants_collections(&self) -> bool {
+        self.settings.features.contains(Feature::COLLECTIONS)
+    }
+
     pub(super) const fn is_authenticated(&self) -> bool {
         self.authenticated
     }

@@ -464,11 +464,18 @@ impl<T: Copy> Connection<T> {
         self.state.handshake.stage()
     }
 
+    /// Whether collections were asked for; not after they were given up for a bucket of a type without them
+    /// (`kv-protocol.md` 7.4).
+    pub fn wants_collections(&self) -> bool {
+        self.state.handshake.wants_collections()
+    }
+
     /// Whether the peer, which accepted the credentials but has no errors with a text, may end the handshake to say
     /// that a privilege is missing (BOOT-1).
     pub fn is_unexplained(&self) -> bool {
         self.state.phase == Phase::Handshake
             && self.state.handshake.is_authenticated()
+            && self.state.handshake.is_greeted()
             && !self.state.features.contains(Feature::XERROR)
     }
 

@@ -1,10 +1,11 @@
 //! What to tell whoever waits for a cluster that does not come (BOOT-16, CS-29, TLS-11).
 
-use super::hunt::REPORT_MAX;
+use super::hunt::{REPORT_MAX, Target};
 use super::link::{App, Failure, Link, Phase, Role};
 use super::report::{AttemptReport, BootstrapReport};
 use super::scope::ScopeId;
 use super::{Engine, Stage};
+use crate::auth::Authenticator;
 use crate::error::ErrorKind;
 use crate::map::{Service, canonical_host_eq};
 
@@ -32,15 +33,33 @@ impl Engine {
                     seed: target.endpoint.to_string(),
                     address: link.address.map(|address| address.to_string()),
                     stage: link.stage(),
-                    error: link
-                        .config_retry
-                        .map(|_| "the node has no cluster map yet: it may be starting up".to_owned()),
+                    error: if target.is_mapless() {
+                        Some("the node has no map of this bucket: it starts up, or only a manager gives the map, as for memcached buckets".to_owned())
+                    } else {
+                        link.config_retry
+                            .map(|_| "the node has no cluster map yet: it may be starting up".to_owned())
+                    },
                     kind: None,
                     elapsed: now.saturating_duration_since(link.started),
                 })
             });
-            // A failure says more than an attempt that is under way.
-            attempts.extend(target.last.clone().or(running));
+            // A failure says more than an attempt that is under way. A manager says nothing new where the data service of
+            // its host failed in the same way.
+            let Some(attempt) = target.last.clone().or(running) else { continue };
+            let same = |(other, told): (&Target, &AttemptReport)| {
+                other.endpoint.host == target.endpoint.host
+                    && (told.stage, &told.error) == (attempt.stage, &attempt.error)
+            };
+            let is_known = target.over_http
+                && attempt.stage <= Stage::Tcp
+                && hunt
+                    .targets
+                    .iter()
+                    .filter(|other| !other.over_http)
+                    .any(|other| other.last.as_ref().is_some_and(|told| same((other, told))));
+            if !is_known {
+                attempts.push(attempt);
+            }
         }
         let kinds = |wanted: ErrorKind| attempts.iter().any(|attempt| attempt.kind == Some(wanted));
         let kind = [
@@ -63,7 +82,13 @@ impl Engine {
         let only_managers = reached(true)
             && !reached(false)
             && hunt.targets.iter().any(|target| !target.over_http && target.last.is_some());
-        let hints = self.hints(kind, &attempts, only_managers);
+        let mut hints = self.hints(kind, &attempts, only_managers);
+        let mapless = hunt.targets.iter().any(Target::is_mapless);
+        if mapless && !hunt.targets.iter().any(|target| target.over_http) {
+            hints.push(
+                "no manager may be asked for the map: leave bootstrap_on at auto, and the port out or add `:8091=manager`".into(),
+            );
+        }
         let elapsed = now.saturating_duration_since(hunt.started);
         Some(BootstrapReport { kind, elapsed, attempts, omitted, srv: self.srv.describe(), hints })
     }
@@ -83,8 +108,20 @@ impl Engine {
             hints.push("DNS has an SRV record of this name for TLS only: use couchbases://".into());
         }
         let hint = match kind {
-            ErrorKind::AuthenticationFailure => "check user name and password",
+            ErrorKind::AuthenticationFailure => match &self.config.authenticator {
+                Authenticator::Password(_) => "check user name and password",
+                Authenticator::Bearer(_) => "check the token, and that it has not expired",
+                Authenticator::Certificate(_) => {
+                    "check which user the client certificate stands for, and that the cluster takes certificates"
+                }
+            },
+            _ if attempts.is_empty() && self.seeds_are_known() => {
+                "no node has a port that bootstrap_on allows to be asked"
+            }
             ErrorKind::BucketNotFound => "create the bucket, or grant this user access to it",
+            // Said already: by the first hint, or by what the look-up of the SRV record has come to.
+            _ if self.config.capella && !self.config.tls() => "",
+            _ if self.srv.has_failed() && all(&|attempt| attempt.stage == Stage::Resolve) => "",
             _ if all(&|attempt| attempt.stage == Stage::Resolve) => {
                 "check the host names, and the name server of this machine"
             }

@@ -148,6 +148,14 @@ impl EngineConfig {
                 "a Capella cluster takes connections with TLS only: use couchbases://",
             ));
         }
+        if resolved.options.bootstrap_on == BootstrapOn::Http
+            && resolved.srv_query.is_none()
+            && resolved.seeds.iter().all(|seed| seed.mgmt.is_none())
+        {
+            return Err(ConfigError::InvalidArgument(
+                "every node names a key-value port only, and bootstrap_on=http asks managers alone; give a manager port as HOST:8091=http".into(),
+            ));
+        }
         if resolved.options.bootstrap_on == BootstrapOn::Cccp
             && resolved.seeds.iter().all(|seed| seed.kv.is_none())
         {
@@ -297,6 +305,7 @@ mod tests {
         EngineConfig::new(&connstr::parse(text).unwrap(), Options::default(), authenticator)
     }
 
+    #[cfg(not(feature = "tls-core"))]
     #[test]
     fn tls_1_without_tls_the_secure_scheme_is_refused_at_connect() {
         let error = config("couchbases://h").unwrap_err();
@@ -304,10 +313,21 @@ mod tests {
         assert!(error.to_string().starts_with("FeatureNotAvailable: tls"));
     }
 
+    #[cfg(all(feature = "tls-core", not(feature = "insecure")))]
     #[test]
-    fn boot_17_manager_ports_alone_need_http() {
-        let error = config("couchbase://h:8091=http").unwrap_err();
-        assert!(matches!(error, ConfigError::FeatureNotAvailable { feature: "bootstrap over HTTP", .. }));
+    fn tls_17_no_verification_without_the_feature_is_refused_at_connect() {
+        let error = config("couchbases://h?tls_verify=none").unwrap_err();
+        assert!(matches!(error, ConfigError::FeatureNotAvailable { feature: "insecure", .. }), "{error}");
+    }
+
+    #[test]
+    fn boot_17_a_source_that_no_seed_has_a_port_for_is_refused() {
+        for text in ["couchbase://h:8091=http?bootstrap_on=cccp", "couchbase://h:11210=kv?bootstrap_on=http"]
+        {
+            let error = config(text).unwrap_err();
+            assert!(matches!(error, ConfigError::InvalidArgument(_)), "{text}: {error}");
+        }
+        assert!(config("couchbase://h:8091=http").is_ok());
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl Engine {
         link.bucket_refused = None;
         link.address = None;
         link.local = None;
+        link.certificate_refused = false;
         link.notes.ident = None;
         link.notes.active = None;
         link.notes.suspicion = Suspicion::None;

@@ -1,7 +1,7 @@
 //! How links fail and go, and what becomes of what was asked on them (`kv-protocol.md` 8.3, BOOT-25).
 
 use super::fetch::{Errand, Want};
-use super::link::{App, Failure, Phase, Role};
+use super::link::{App, Failure, Link, Phase, Role};
 use std::time::Duration;
 
 use super::scope::ScopeId;
@@ -27,11 +27,17 @@ pub(super) struct Left {
 impl Engine {
     pub(super) fn on_lost(&mut self, index: u32, conn: ConnId, why: LinkError) {
         self.conns.close(conn);
-        if why == LinkError::Closed && self.on_http_closed(index) {
+        // Under TLS only the peer's own word ends an answer: anybody can close a connection.
+        let said = match self.link(index).map(|link| &link.phase) {
+            Some(Phase::Live { tls: Some(tls), .. }) => tls.session.peer_closed(),
+            _ => true,
+        };
+        if why == LinkError::Closed && said && self.on_http_closed(index) {
             return;
         }
         let secure = self.tls.is_some();
         let Some(link) = self.link_mut(index) else { return };
+        let over_http = link.errand.is_some();
         match &mut link.phase {
             Phase::Dialing { attempts, rest, .. } => {
                 attempts.retain(|(attempt, _)| *attempt != conn);
@@ -40,7 +46,13 @@ impl Engine {
                 if more {
                     self.dial_next_address(index);
                 } else if none_left {
-                    let mut text = why.to_string();
+                    let mut text = match why {
+                        LinkError::Refused if over_http => {
+                            "connection refused: is the port right, and is the service running there?"
+                                .to_owned()
+                        }
+                        why => why.to_string(),
+                    };
                     if why == LinkError::Refused && secure {
                         text.push_str(" With TLS, does the cluster's encryption level allow it?");
                     }
@@ -125,7 +137,10 @@ impl Engine {
         if let Role::Seed { scope, target } = role {
             self.hunt_failed(scope, target, index, &failure);
             // Logged in and without a bucket: the cluster can use it if it has no such connection.
-            let spare = self.idle_link().is_none();
+            let whole = self.link(index).and_then(Link::connection).is_some_and(|connection| {
+                connection.wants_collections() == self.config.options.enable_collections
+            });
+            let spare = whole && self.idle_link().is_none();
             if let Some(link) = self.link_mut(index).filter(|_| spare) {
                 link.role = Role::Idle;
                 link.bucket = None;

@@ -1,4 +1,4 @@
-//! The state of everything at one moment, without I/O (issue of life and health; `connecting.md` 6).
+//! The state of everything at one moment, without I/O (`connecting.md` 6).
 
 use std::fmt;
 use std::net::SocketAddr;

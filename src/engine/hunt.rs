@@ -47,6 +47,8 @@ pub(super) struct Target {
     /// Whether the map is asked for over HTTP.
     pub(super) over_http: bool,
     pub(super) last: Option<AttemptReport>,
+    /// It does not take this kind of credentials, whoever they are of, and is not asked again (AUTH-7).
+    useless: bool,
     round: Round,
 }
 
@@ -64,7 +66,12 @@ struct Round {
 
 impl Target {
     fn new(endpoint: Endpoint, over_http: bool) -> Self {
-        Self { endpoint, over_http, last: None, round: Round::default() }
+        Self { endpoint, over_http, last: None, useless: false, round: Round::default() }
+    }
+
+    /// Whether it serves the bucket and has no map of it to give.
+    pub(super) const fn is_mapless(&self) -> bool {
+        self.round.mapless
     }
 }
 
@@ -195,6 +202,7 @@ impl Engine {
             };
             let on_data_nodes = self.on_data_nodes(&counting);
             let counting = counting.len();
+            let held = self.running_targets(scope);
             let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
             if hunt.pausing {
                 if now < hunt.next_at {
@@ -202,13 +210,19 @@ impl Engine {
                 }
                 hunt.pausing = false;
                 hunt.next = 0;
-                for target in &mut hunt.targets {
-                    target.round = Round::default();
+                // Connections to nodes without a map are kept: one may come yet.
+                for (number, target) in hunt.targets.iter_mut().enumerate() {
+                    let mapless = target.round.mapless && held.contains(&number);
+                    target.round = Round { mapless, ..Round::default() };
                 }
             }
             let mapless = hunt.targets.iter().any(|target| target.round.mapless);
             if hunt.next < hunt.targets.len() {
                 let target = hunt.next;
+                if held.contains(&target) || hunt.targets[target].useless {
+                    hunt.next += 1;
+                    continue;
+                }
                 let over_http = hunt.targets[target].over_http;
                 // The first manager is asked at once when the data nodes are known to have no map.
                 let turn =
@@ -246,25 +260,34 @@ impl Engine {
                 }
                 continue;
             }
-            if !hunt.running.is_empty() {
+            // A node without a map does not keep the managers from being asked again.
+            if !held.iter().all(|&target| hunt.targets[target].round.mapless) {
                 return;
             }
             self.end_round(scope);
         }
     }
 
+    /// The targets on which attempts are under way.
+    fn running_targets(&self, scope: ScopeId) -> Vec<usize> {
+        let running = self.scope(scope).hunt.iter().flat_map(|hunt| &hunt.running);
+        running
+            .filter_map(|&index| match self.link(index)?.role {
+                Role::Seed { scope: of, target } if of == scope => Some(target),
+                _ => None,
+            })
+            .collect()
+    }
+
     /// Whether no data node can be reached: then the manager is asked, and only then (BOOT-17).
     fn only_managers_left(&self, scope: ScopeId) -> bool {
         let Some(hunt) = &self.scope(scope).hunt else { return false };
-        hunt.targets.iter().enumerate().filter(|(_, target)| !target.over_http).all(|(number, target)| {
-            let is_running = || {
-                let runs = |&index: &u32| {
-                    self.link(index).is_some_and(|link| link.role == Role::Seed { scope, target: number })
-                };
-                hunt.running.iter().any(runs)
-            };
-            target.round.unreachable || is_running()
-        })
+        let running = self.running_targets(scope);
+        hunt.targets
+            .iter()
+            .enumerate()
+            .filter(|(_, target)| !target.over_http)
+            .all(|(number, target)| target.round.unreachable || running.contains(&number))
     }
 
     /// Those of these attempts that are on data nodes: managers wait for them, and not for each other (BOOT-12, BOOT-17).
@@ -283,7 +306,9 @@ impl Engine {
         let has_map = self.scope(scope).map.is_some();
         let now = self.now;
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
-        if hunt.targets.iter().any(|target| target.round.refused) && !has_map {
+        let hopeless = hunt.targets.iter().any(|target| target.round.refused)
+            || !hunt.targets.is_empty() && hunt.targets.iter().all(|target| target.useless);
+        if hopeless && !has_map {
             hunt.stopped = true;
             info!("credentials or certificates are refused: no further attempt");
             self.states_changed = true;
@@ -305,7 +330,9 @@ impl Engine {
         if let Some(hunt) = &mut self.scope_mut(scope).hunt {
             hunt.next_at = now.checked_add(pause.max(Duration::from_millis(1))).unwrap_or(now);
         }
-        self.ask_srv_again();
+        if self.running_targets(scope).is_empty() {
+            self.ask_srv_again();
+        }
     }
 
     /// When the hunt has something to do.
@@ -346,14 +373,19 @@ impl Engine {
         let (address, elapsed) = (link.address, now.saturating_duration_since(link.started));
         // What earlier credentials were told does not count.
         let up_to_date = link.credentials == self.credentials;
+        let refused_certificate = link.certificate_refused;
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         hunt.running.retain(|&other| other != index);
         // The next one's turn is now, even if earlier ones are silent (BOOT-12).
         hunt.next_at = hunt.next_at.min(now);
         let Some(target) = hunt.targets.get_mut(target) else { return };
+        target.useless |= target.over_http
+            && failure.stage == Stage::Map
+            && failure.kind == ErrorKind::AuthenticationFailure;
         let round = &mut target.round;
+        round.mapless = false;
         round.refused |= up_to_date
-            && (failure.kind == ErrorKind::TlsFailure
+            && (refused_certificate
                 || failure.stage == Stage::Auth
                     && matches!(failure.kind, ErrorKind::AuthenticationFailure | ErrorKind::InvalidArgument));
         round.refused_bucket |= failure.refuses_bucket();

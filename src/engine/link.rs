@@ -56,6 +56,8 @@ pub(super) struct Link {
     pub(super) deadline: Instant,
     pub(super) address: Option<SocketAddr>,
     pub(super) local: Option<SocketAddr>,
+    /// The last handshake ended with a refused certificate.
+    pub(super) certificate_refused: bool,
     pub(super) transmit_announced: bool,
     pub(super) error_map: Option<Arc<ErrorMap>>,
     /// When the map is asked for again on a node that had none yet, and the pause after that.
@@ -347,6 +349,7 @@ impl Engine {
             deadline: self.now,
             address: None,
             local: None,
+            certificate_refused: false,
             transmit_announced: false,
             error_map: None,
             config_retry: None,
@@ -567,7 +570,10 @@ impl Engine {
             Some(tls) => {
                 if let Err(failure) = tls.seal(app.output()) {
                     let (serial, failure) = (link.serial, tls_failure(&failure));
-                    self.failing.push((index, serial, failure));
+                    // Once is enough: the next connection of the link has done nothing wrong.
+                    if !self.failing.iter().any(|&(other, ..)| other == index) {
+                        self.failing.push((index, serial, failure));
+                    }
                     return;
                 }
                 !tls.session.output().is_empty()

@@ -190,8 +190,10 @@ pub struct Engine {
     srv: Srv,
     /// `None`: everything goes in the clear.
     tls: Option<TlsProfile>,
-    /// When [`EngineConfig::unix_time`] was.
+    /// When the engine was made.
     born: Instant,
+    /// When [`EngineConfig::unix_time`] was.
+    clock_read: Instant,
     /// What was read off a TLS connection.
     plain: Vec<u8>,
 
@@ -261,6 +263,7 @@ impl Engine {
             srv: Srv::default(),
             tls: None,
             born: now,
+            clock_read: now,
             plain: Vec::new(),
             cluster: Scope::default(),
             mapless: false,
@@ -390,6 +393,9 @@ impl Engine {
             self.run_due();
             if self.outputs.is_empty() {
                 let (next, _) = self.next_wake();
+                if let Some(Closing::Farewell(_)) = self.closing {
+                    return Output::Wait(next);
+                }
                 // What became due meanwhile is done before anybody waits.
                 if self.failing.is_empty() && !self.states_changed && next.is_none_or(|at| at > self.now) {
                     return Output::Wait(next);
@@ -462,6 +468,9 @@ impl Engine {
     }
 
     fn next_wake(&self) -> (Option<Instant>, WakeReason) {
+        if let Some(Closing::Farewell(until)) = self.closing {
+            return (Some(until), WakeReason::ShutDown);
+        }
         let mut earliest_of: (Option<Instant>, WakeReason) = (None, WakeReason::Idle);
         let mut consider = |at: Option<Instant>, reason| {
             if at.is_some() && earliest(earliest_of.0, at) == at && earliest_of.0 != at {
@@ -476,12 +485,13 @@ impl Engine {
         consider(self.replacement_due(), WakeReason::Connection);
         for bucket in &self.buckets {
             consider(bucket.stream_at, WakeReason::Map);
+            consider(bucket.stream_waiting.as_ref().map(|(at, ..)| *at), WakeReason::Map);
         }
         for scope in self.scope_ids() {
             consider(self.tracker_due(scope), WakeReason::Map);
             consider(self.hunt_due(scope), WakeReason::Bootstrap);
         }
-        if let Some(Closing::Draining(until) | Closing::Farewell(until)) = self.closing {
+        if let Some(Closing::Draining(until)) = self.closing {
             consider(Some(until), WakeReason::ShutDown);
         }
         earliest_of
@@ -520,6 +530,7 @@ impl Engine {
         self.tick_replacement();
         for bucket in 0..self.buckets.len() as u32 {
             self.tick_stream(bucket);
+            self.tick_waiting_map(bucket);
         }
         for scope in self.scope_ids() {
             self.tick_tracker(scope);

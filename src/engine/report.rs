@@ -91,6 +91,13 @@ pub struct BootstrapReport {
 impl fmt::Display for BootstrapReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "no cluster map after {:.1?}", self.elapsed)?;
+        // What to do comes before the evidence, which may be long.
+        for hint in &self.hints {
+            write!(f, "; hint: {hint}")?;
+        }
+        if let Some(srv) = &self.srv {
+            write!(f, "; {srv}")?;
+        }
         for attempt in &self.attempts {
             write!(f, "; {}", attempt.seed)?;
             if let Some(address) = attempt.address.as_ref().filter(|address| **address != attempt.seed) {
@@ -103,12 +110,6 @@ impl fmt::Display for BootstrapReport {
         }
         if self.omitted > 0 {
             write!(f, "; and {} more", self.omitted)?;
-        }
-        if let Some(srv) = &self.srv {
-            write!(f, "; {srv}")?;
-        }
-        for hint in &self.hints {
-            write!(f, "; hint: {hint}")?;
         }
         Ok(())
     }

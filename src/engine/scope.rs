@@ -72,6 +72,11 @@ pub(super) struct Bucket {
     pub(super) stream_at: Option<Instant>,
     pub(super) stream_pause: Option<Duration>,
     pub(super) stream_rotation: usize,
+    /// When the present stream gave its first map.
+    pub(super) stream_since: Option<Instant>,
+    /// When a map of a stream was read last, and a newer one that waits for its time, with its link.
+    pub(super) stream_read: Option<Instant>,
+    pub(super) stream_waiting: Option<(Instant, u32, u32, bytes::Bytes)>,
 }
 
 impl Bucket {
@@ -87,6 +92,9 @@ impl Bucket {
             stream_at: None,
             stream_pause: None,
             stream_rotation: 0,
+            stream_since: None,
+            stream_read: None,
+            stream_waiting: None,
         }
     }
 }
@@ -150,6 +158,7 @@ impl Engine {
         if let Role::Seed { scope, .. } = link.role
             && self.scope(scope).compared().is_some()
         {
+            self.keep_stream(index);
             self.end_hunt(scope, index);
         }
     }
@@ -310,9 +319,7 @@ impl Engine {
         self.buckets[bucket as usize].scope.forced = false;
         self.apply_bucket(index, bucket, &map);
         // What brought it over HTTP goes on doing so, until data nodes do.
-        if let Some(link) = self.link_mut(index).filter(|link| link.errand.is_some()) {
-            link.role = Role::Stream;
-        }
+        self.keep_stream(index);
         self.end_hunt(ScopeId::Bucket(bucket), index);
         self.settle_tracker(ScopeId::Bucket(bucket));
         self.outputs.push_back(Output::Event(Event::MapChanged(map)));
@@ -413,7 +420,10 @@ impl Engine {
         let row = slots.get(slot * width..(slot + 1) * width)?;
         let own = row[usize::from(vbucket) % width];
         let is_ready = |index: &u32| self.link(*index).is_some_and(Link::is_ready);
-        if own.as_ref().is_some_and(is_ready) {
+        let is_asleep =
+            |index: &u32| self.link(*index).is_some_and(|link| matches!(link.phase, Phase::Asleep));
+        // One that nobody needed so far is needed now.
+        if own.as_ref().is_some_and(|own| is_ready(own) || is_asleep(own)) {
             return own;
         }
         row.iter().flatten().copied().find(is_ready).or(own)
@@ -483,6 +493,26 @@ impl Engine {
             }
             self.resolve_waiting_collections(bucket);
             self.close_stream(bucket);
+            self.take_over(bucket, index);
+        }
+    }
+
+    /// What waits for another connection of the same node, which does not serve, goes by this one.
+    fn take_over(&mut self, bucket: u32, index: u32) {
+        let width = self.width();
+        let slots = &self.buckets[bucket as usize].slots;
+        let Some(place) = slots.iter().position(|slot| *slot == Some(index)).filter(|_| width > 1) else {
+            return;
+        };
+        let row = place / width * width;
+        let siblings: Vec<u32> = slots[row..row + width].iter().flatten().copied().collect();
+        for sibling in siblings {
+            if self.link(sibling).is_some_and(|link| !link.is_ready()) {
+                let waiting = self.link_mut(sibling).map(|link| link.queue.take()).unwrap_or_default();
+                for id in waiting {
+                    self.dispatch(id);
+                }
+            }
         }
     }
 

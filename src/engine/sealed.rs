@@ -7,10 +7,20 @@ use crate::tls::TlsFailure;
 use crate::trace::debug;
 
 impl Engine {
+    /// Sets the wall clock, in time since 1970: certificates are judged by it. Between two calls it moves on by the
+    /// clock readings; worth calling before each dial where the monotonic clock stands still while the machine
+    /// sleeps, or the wall clock may be set.
+    pub fn set_unix_time(&mut self, unix_time: std::time::Duration, now: std::time::Instant) {
+        self.advance(now);
+        self.config.unix_time = unix_time;
+        self.clock_read = self.now;
+    }
+
     /// Moves the clock that certificates are checked by.
     pub(super) fn tell_tls_the_time(&self) {
         if let Some(profile) = &self.tls {
-            profile.set_unix_time(self.config.unix_time + self.now.saturating_duration_since(self.born));
+            profile
+                .set_unix_time(self.config.unix_time + self.now.saturating_duration_since(self.clock_read));
         }
     }
 
@@ -69,20 +79,34 @@ impl Engine {
     }
 
     pub(super) fn fail_tls(&mut self, index: u32, failure: &TlsFailure) {
+        if let Some(link) = self.link_mut(index) {
+            link.certificate_refused = refuses_certificate(failure);
+        }
         self.fail_link(index, tls_failure(failure));
     }
 }
 
-/// A refused certificate does not get better by trying again; everything else may (`connecting.md` 4.5).
+/// What a link failed with.
 pub(super) fn tls_failure(failure: &TlsFailure) -> Failure {
     let kind = match failure {
-        TlsFailure::UnknownIssuer { .. }
-        | TlsFailure::Expired { .. }
-        | TlsFailure::NotYetValid { .. }
-        | TlsFailure::NameMismatch { .. }
-        | TlsFailure::BadSignature { .. }
-        | TlsFailure::HandshakeRejected { .. } => ErrorKind::TlsFailure,
-        _ => ErrorKind::UnambiguousTimeout,
+        // These are the network's, or somebody's who does not speak TLS at all.
+        TlsFailure::Io { .. } | TlsFailure::NotTls { .. } => ErrorKind::UnambiguousTimeout,
+        _ => ErrorKind::TlsFailure,
     };
     Failure { stage: Stage::Tls, kind, text: failure.to_string() }
+}
+
+/// Whether a certificate was refused, by us or by the peer: that does not get better by trying again
+/// (`connecting.md` 4.5). One that is not valid yet may be so when the clock is right.
+pub(super) fn refuses_certificate(failure: &TlsFailure) -> bool {
+    match failure {
+        TlsFailure::UnknownIssuer { .. }
+        | TlsFailure::Expired { .. }
+        | TlsFailure::NameMismatch { .. }
+        | TlsFailure::BadSignature { .. } => true,
+        TlsFailure::HandshakeRejected { alert, .. } => {
+            alert.contains("certificate") || matches!(alert.as_str(), "unknown_ca" | "access_denied")
+        }
+        _ => false,
+    }
 }

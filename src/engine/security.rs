@@ -3,7 +3,7 @@
 use super::config::{ConfigError, EngineConfig, Surroundings};
 use crate::auth::Authenticator;
 use crate::options::{Options, TlsVerify};
-use crate::tls::{Identity, Note, Policy, TlsMaterial, TlsProfile, TrustSource};
+use crate::tls::{Identity, Note, Policy, TlsError, TlsMaterial, TlsProfile, TrustSource};
 
 /// A profile, and what there is to log about it.
 type Secured = (TlsProfile, Vec<Note>);
@@ -32,7 +32,7 @@ impl Security {
         let mut trust = surroundings.trust;
         for path in &options.trust_certificate {
             let text = (surroundings.files)(path)
-                .map_err(|reason| crate::tls::TlsError::TrustSource { path: path.clone(), reason })?;
+                .map_err(|reason| TlsError::TrustSource { path: path.clone(), reason })?;
             trust.push(TrustSource::Pem { origin: path.clone(), text });
         }
         let platform = if trust.is_empty()
@@ -51,7 +51,17 @@ impl Security {
             min_v1_3: options.tls_disable_v1_2,
             capella: self.capella,
         };
-        let secured = TlsProfile::build(&material, &policy)?;
+        let secured = TlsProfile::build(&material, &policy).map_err(|error| match error {
+            TlsError::FeatureNotAvailable("tls") => ConfigError::FeatureNotAvailable {
+                feature: "tls",
+                hint: "this build has no TLS: enable the feature, or use couchbase:// on a trusted network",
+            },
+            TlsError::FeatureNotAvailable(feature) => ConfigError::FeatureNotAvailable {
+                feature,
+                hint: "tls_verify=none needs the cargo feature of that name; better give the authority by trust_certificate",
+            },
+            other => other.into(),
+        })?;
         Ok((authenticator, Some(secured)))
     }
 }

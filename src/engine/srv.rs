@@ -39,6 +39,11 @@ impl Srv {
         self.running.take().map(|running| (running.id, running.conn))
     }
 
+    /// Whether nobody could say what the record is; then the outcome has advice of its own.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(&self.outcome, Some(outcome) if matches!(outcome.answer, Answer::Failed(_)))
+    }
+
     /// What came of it, in words.
     pub(super) fn describe(&self) -> Option<String> {
         match (&self.outcome, &self.running) {
@@ -258,7 +263,6 @@ impl Engine {
         match purpose {
             Purpose::TlsProbe => {
                 self.srv.only_with_tls = Some(!targets.is_empty());
-                return;
             }
             Purpose::First => {
                 info!(%outcome, "SRV");

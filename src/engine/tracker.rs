@@ -230,7 +230,7 @@ impl Engine {
             // A bucket's stream brings what is new; a lost one is opened again by its own timer. The cluster's own map
             // is asked for again.
             let tracker = &mut self.scope_mut(scope).tracker;
-            tracker.wanted = None;
+            (tracker.wanted, tracker.in_flight, tracker.preferred) = (None, None, None);
             if scope != ScopeId::Cluster {
                 tracker.next_poll = None;
             } else if tracker.next_poll.is_some_and(|at| at <= now) {

@@ -15,6 +15,8 @@ use crate::trace::{debug, info};
 
 /// The first pause after a stream of maps failed (BOOT-19).
 const FIRST_PAUSE: Duration = Duration::from_millis(32);
+/// A stream that lasted for so long begins with that pause again.
+const SERVED: Duration = Duration::from_secs(5);
 
 /// What came of an errand.
 #[derive(Clone, Debug)]
@@ -46,6 +48,12 @@ impl Engine {
     pub(super) fn fetch(&self, index: u32) -> Option<Fetch> {
         let link = self.link(index)?;
         let errand = link.errand.as_ref()?;
+        if self.tls.is_none() && matches!(self.config.authenticator, Authenticator::Password(_)) {
+            crate::trace::warning!(
+                endpoint = %link.endpoint,
+                "the password goes to the manager in the clear: use couchbases://, or bootstrap_on=cccp to ask data nodes alone"
+            );
+        }
         let request = Request {
             method: Method::Get,
             host: link.endpoint.host.clone(),
@@ -126,14 +134,44 @@ impl Engine {
     fn on_streamed_map(&mut self, index: u32, body: &[u8]) {
         // Silence is counted from the last map on (BOOT-19).
         let silence = self.after(self.config.options.config_idle_redial_timeout);
-        if let Some(link) = self.link_mut(index) {
-            link.deadline = silence;
-            let bucket = link.bucket;
-            if let Some(bucket) = bucket {
-                self.buckets[bucket as usize].stream_pause = None;
+        let now = self.now;
+        let floor = self.config.options.config_poll_floor;
+        let Some(link) = self.link_mut(index) else { return };
+        link.deadline = silence;
+        let (serial, bucket) = (link.serial, link.bucket);
+        let Some(bucket) = bucket else { return };
+        let state = &mut self.buckets[bucket as usize];
+        state.stream_since.get_or_insert(now);
+        // Many at once: the newest counts, no more often than maps are asked for (H21).
+        let next = state.stream_read.and_then(|at| at.checked_add(floor)).filter(|&at| at > now);
+        match next {
+            Some(at) => state.stream_waiting = Some((at, index, serial, bytes::Bytes::copy_from_slice(body))),
+            None => {
+                state.stream_read = Some(now);
+                state.stream_waiting = None;
+                self.propose(index, body);
             }
         }
-        self.propose(index, body);
+    }
+
+    /// Reads the newest map of a stream that gave many.
+    pub(super) fn tick_waiting_map(&mut self, bucket: u32) {
+        let now = self.now;
+        let state = &mut self.buckets[bucket as usize];
+        if let Some((_, index, serial, body)) = state.stream_waiting.take_if(|(at, ..)| *at <= now) {
+            state.stream_read = Some(now);
+            if self.link(index).is_some_and(|link| link.serial == serial) {
+                self.propose(index, &body);
+            }
+        }
+    }
+
+    /// A stream that found what was looked for goes on bringing maps.
+    pub(super) fn keep_stream(&mut self, index: u32) {
+        let streams = |link: &&mut Link| link.errand.as_ref().is_some_and(|it| it.want == Want::Stream);
+        if let Some(link) = self.link_mut(index).filter(streams) {
+            link.role = Role::Stream;
+        }
     }
 
     fn on_http_answer(&mut self, index: u32, status: u16, body: bytes::Bytes) {
@@ -162,7 +200,7 @@ impl Engine {
             }
             // Not every service honours client certificates (AUTH-7).
             (401 | 403, _) if matches!(self.config.authenticator, Authenticator::Certificate(_)) => Failure {
-                stage: Stage::Auth,
+                stage: Stage::Map,
                 kind: ErrorKind::AuthenticationFailure,
                 text: format!(
                     "CertificateAuthNotSupported: the manager does not accept the client certificate as a login \
@@ -214,7 +252,13 @@ impl Engine {
     /// A stream of maps was lost: another one is opened after a pause, at the next node (BOOT-19).
     pub(super) fn on_stream_lost(&mut self, bucket: u32) {
         let longest = self.config.options.http_retry_delay.max(FIRST_PAUSE);
-        let pause = self.buckets[bucket as usize].stream_pause.unwrap_or(FIRST_PAUSE).min(longest);
+        let now = self.now;
+        let state = &mut self.buckets[bucket as usize];
+        // One that served for a while ends for reasons of its own.
+        if state.stream_since.take().is_some_and(|at| now.saturating_duration_since(at) >= SERVED) {
+            state.stream_pause = None;
+        }
+        let pause = state.stream_pause.unwrap_or(FIRST_PAUSE).min(longest);
         let jittered = self.entropy.jitter(pause, 25).max(Duration::from_millis(1));
         let at = self.after(jittered);
         let state = &mut self.buckets[bucket as usize];

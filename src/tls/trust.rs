@@ -14,6 +14,8 @@ use super::{Policy, TlsError, TlsMaterial, TrustSource, capella};
 
 /// The first byte of a certificate in DER; no PEM text that people write begins so.
 const DER_SEQUENCE: u8 = 0x30;
+/// What every block of a PEM text begins with; a pasted text may begin with anything (TLS-5).
+const PEM_BEGIN: &[u8] = b"-----BEGIN";
 
 /// The certificates of a PEM text as DER, up to its first damaged block, and whether there is such a block. Anything
 /// around the blocks is passed over (TLS-5). For adapters that read a [`PlatformStore`](super::PlatformStore).
@@ -141,7 +143,8 @@ impl Gathering {
 
     fn given(&mut self, origin: &str, text: &[u8]) -> Result<(), TlsError> {
         let fault = |reason: String| TlsError::TrustSource { path: origin.to_owned(), reason };
-        let certificates = if text.first() == Some(&DER_SEQUENCE) {
+        let is_pem = text.windows(PEM_BEGIN.len()).any(|window| window == PEM_BEGIN);
+        let certificates = if !is_pem && text.first() == Some(&DER_SEQUENCE) {
             vec![CertificateDer::from(text)]
         } else {
             CertificateDer::pem_slice_iter(text)

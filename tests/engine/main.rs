@@ -16,7 +16,9 @@ mod hostile;
 mod hostile_tls;
 #[cfg(feature = "tracing")]
 mod logs;
+mod managers;
 mod maps;
+mod memcached;
 mod networks;
 mod oddities;
 mod recovery;
@@ -30,3 +32,4 @@ mod sources;
 mod srv;
 #[cfg(feature = "tls")]
 mod ten_failures;
+mod zz;

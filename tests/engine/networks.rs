@@ -147,6 +147,7 @@ fn net_4_a_named_network_that_is_missing_is_an_error_that_lists_those_there_are(
         mapped("external", true),
     );
     let text = error.to_string();
+    println!("{text}");
     assert!(text.contains("\"Extern\"") && text.contains("networks: default, external"), "{text}");
     // A network without a port of the mode is as good as missing.
     let mut net = net(1);
@@ -212,8 +213,8 @@ fn without_alternates_an_outside_client_is_told_what_the_cluster_needs() {
 #[cfg(feature = "tls")]
 mod tls {
     use super::*;
-    use crate::common::config_tls;
-    use settee_sim::Certificates;
+    use crate::common::{config_tls, config_trusting, name_server};
+    use settee_sim::{Certificates, DnsZone};
 
     #[test]
     fn net_7_tls_uses_the_tls_ports_of_the_network() {
@@ -240,6 +241,19 @@ mod tls {
             publish(&mut net, index, "external", listeners);
         }
         net
+    }
+
+    #[test]
+    fn capella_is_srv_and_alternate_addresses_and_tls_together() {
+        let mut net = mapped("external", true);
+        let mut zone = DnsZone::new();
+        zone.srv("_couchbases._tcp.cb.example.com", (0..3).map(|index| ("gate.example", 33_000 + index)));
+        net.place_dns(name_server(1), zone);
+        let pem = net.cluster().ca_pem();
+        let config = config_trusting("couchbases://cb.example.com", "password", Some(pem), 1);
+        let client = works(net, config);
+        assert_eq!(dialled(&client), [0, 1, 2].map(|index| outside(Listener::KV_TLS, index)));
+        assert_eq!(client.world.dialled().count(), 3);
     }
 
     #[test]

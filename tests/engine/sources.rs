@@ -1,28 +1,24 @@
 //! Where maps come from, in all forms (`connecting.md` 4.4 to 4.7, 4.10).
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use settee::engine::{DesiredState, Durability, OpKind, Response, Stage, Store, StoreMode};
+use settee::engine::{DesiredState, Response};
 use settee::error::ErrorKind;
-use settee::map::MapKind;
 use settee::wire::{Opcode, Status};
-use settee_sim::{
-    Action, BucketKind, LinkId, Listener, Net, NetSettings, NodeId, Peer, PeerAction, Posture, Reachability,
-    Rule, Service,
-};
+use settee_sim::{Action, LinkId, Listener, Net, NetSettings, NodeId, Posture, Reachability, Rule, Service};
 
 use crate::common::{
-    Client, config, error, kind, ms, net, node, report, secs, set_node, small, start, store, value,
+    Client, config, error, kind, ms, net, node, report, secs, set_node, small, start, value,
 };
 use crate::script::{map_with, place, place_at, usual};
 
-fn manager(index: usize) -> SocketAddr {
+pub(crate) fn manager(index: usize) -> SocketAddr {
     Net::listener_of(NodeId(index), Listener::MGMT)
 }
 
 /// The paths that managers were asked for, with the node.
-fn asked(client: &mut Client) -> Vec<(usize, String)> {
+pub(crate) fn asked(client: &mut Client) -> Vec<(usize, String)> {
     let requests = client.cluster().http_requests();
     requests
         .filter(|(_, service, _)| *service == Service::Mgmt)
@@ -166,249 +162,6 @@ fn boot_12_managers_are_tried_half_a_second_apart() {
     assert!(elapsed >= secs(1) && elapsed < ms(1010), "{elapsed:?}");
 }
 
-fn memcached(nodes: usize) -> Net {
-    let mut net = net(nodes);
-    assert!(net.cluster().add_bucket_of("cache", BucketKind::Memcached));
-    net
-}
-
-/// A client of the memcached bucket.
-fn cache(net: Net, text: &str) -> Client {
-    let mut client = Client::bare(net, config(text), [7; 32]);
-    client.open("cache");
-    client.online();
-    client
-}
-
-#[test]
-fn memcached_buckets_are_read_and_written_where_their_ring_says() {
-    for posture in [Posture::V5_0, Posture::V6_6, Posture::V7_6] {
-        let mut net = memcached(4);
-        net.cluster().pose(posture);
-        let mut client = cache(net, "couchbase://10.0.0.1");
-        let bucket = client.bucket();
-        assert_eq!(client.engine().bucket_map(bucket).expect("a map").kind, MapKind::Memcached);
-        let mut owners = [0; 4];
-        for number in 0..200 {
-            let key = format!("key-{number}");
-            assert!(client.set(&key, &format!("value-{number}")).is_ok(), "{posture:?}");
-            let stored = client.cluster().document("cache", "_default", "_default", key.as_bytes());
-            assert_eq!(
-                stored.as_deref(),
-                Some(format!("value-{number}").as_bytes()),
-                "{key} is with its owner"
-            );
-            owners[client.cluster().active_node("cache", key.as_bytes()).expect("an owner").0] += 1;
-            assert_eq!(value(&client.get(&key)), format!("value-{number}").as_bytes());
-        }
-        assert!(owners.iter().all(|count| *count > 10), "{owners:?}");
-    }
-}
-
-#[test]
-fn memcached_buckets_have_no_collections_and_no_durability() {
-    let mut client = cache(memcached(2), "couchbase://10.0.0.1");
-    assert!(client.set("k", "1").is_ok());
-    let durable = Store { durability: Durability::Majority, ..store(StoreMode::Upsert, b"2") };
-    let op = client.start("k", OpKind::Store(durable));
-    let outcome = client.end(op);
-    assert_eq!(kind(&outcome), ErrorKind::UnsupportedOperation, "{outcome:?}");
-    client.enter("inventory", "hotel");
-    let outcome = client.get("k");
-    assert_eq!(kind(&outcome), ErrorKind::FeatureNotAvailable, "{outcome:?}");
-    assert!(error(&outcome).to_string().contains("collections"), "{outcome:?}");
-}
-
-#[test]
-fn boot_19_a_stream_that_is_idle_is_opened_anew_elsewhere() {
-    let mut client = cache(memcached(3), "couchbase://10.0.0.1?config_idle_redial_timeout=5s");
-    client.run_for(ms(23_000));
-    let streams: Vec<usize> = asked(&mut client)
-        .iter()
-        .filter(|(_, path)| path == "/pools/default/bs/cache")
-        .map(|(node, _)| *node)
-        .collect();
-    assert_eq!(streams.len(), 5, "the first, and one each 5 s");
-    assert!(streams.windows(2).all(|pair| pair[0] != pair[1]), "{streams:?}");
-    let open: usize = (0..3).map(|index| client.open_links(manager(index)).len()).sum();
-    assert_eq!(open, 1);
-}
-
-#[test]
-fn boot_19_pauses_between_streams_double_from_32_ms_to_http_retry_delay() {
-    let mut client = cache(memcached(2), "couchbase://10.0.0.1?http_retry_delay=1s");
-    client.run_for(secs(1));
-    for index in 0..2 {
-        client.cluster().fail_http(NodeId(index), Some(503));
-        client.world.net.cut_all(manager(index));
-    }
-    let lost = client.world.elapsed();
-    let before = client.world.dialled().count();
-    let times = client.dial_times(None, secs(10));
-    assert!(client.world.dialled().skip(before).all(|(.., to)| to.port() == 8091), "nothing else is dialled");
-    // Looking the name up, dialling, asking: 1 ms each.
-    let first = [lost].into_iter().chain(times.iter().copied()).collect::<Vec<_>>();
-    for (number, expected) in [32, 64, 128, 256, 512, 1000, 1000].into_iter().enumerate() {
-        let pause = (first[number + 1] - first[number]).as_secs_f64() * 1000.0;
-        let expected = f64::from(expected);
-        assert!((expected * 0.75..=expected * 1.25 + 4.0).contains(&pause), "{pause} for {expected}");
-    }
-    // It comes back, and the pauses begin anew.
-    for index in 0..2 {
-        client.cluster().fail_http(NodeId(index), None);
-    }
-    client.run_for(secs(3));
-    client.world.net.cut_all(manager(0));
-    client.world.net.cut_all(manager(1));
-    let lost = client.world.elapsed();
-    let again = client.dial_times(None, secs(1));
-    assert!(again[0] - lost < ms(45), "{:?}", again[0] - lost);
-    assert!(client.set("k", "1").is_ok());
-}
-
-#[test]
-fn maps_of_a_stream_move_the_routing() {
-    let mut client = cache(memcached(2), "couchbase://10.0.0.1");
-    for number in 0..20 {
-        assert!(client.set(&format!("key-{number}"), "1").is_ok());
-    }
-    // A node more: a part of the keys belongs to it from here on.
-    client.world.net.add_node();
-    client.cluster().rebalance();
-    client.run_for(secs(1));
-    assert_eq!(client.open_links(node(2)).len(), 1, "no poll told of it");
-    let mut moved = 0;
-    for number in 0..100 {
-        let key = format!("key-{number}");
-        assert!(client.set(&key, "2").is_ok());
-        let stored = client.cluster().document("cache", "_default", "_default", key.as_bytes());
-        assert_eq!(stored.as_deref(), Some(&b"2"[..]));
-        moved += u32::from(client.cluster().active_node("cache", key.as_bytes()) == Some(NodeId(2)));
-    }
-    assert!(moved > 5, "{moved}");
-    // The same of a vbucket bucket whose maps come over HTTP alone.
-    let mut client = Client::connect(net(2), "couchbase://10.0.0.1?bootstrap_on=http");
-    let key = client.key_on(0);
-    let vbucket = client.cluster().vbucket("default", key.as_bytes()).expect("a bucket");
-    client.cluster().set_active("default", vbucket, NodeId(1));
-    client.run_for(ms(100));
-    assert!(client.set(&key, "1").is_ok());
-    assert_eq!(client.cluster().requests(NodeId(0), Opcode::SET), 0, "no misroute");
-}
-
-/// Answers everything with the same bytes, some of them later.
-struct Web(Vec<PeerAction>);
-
-impl Peer for Web {
-    fn receive(&mut self, _: &[u8], _: Instant) -> Vec<PeerAction> {
-        std::mem::take(&mut self.0)
-    }
-}
-
-/// A network whose one manager is scripted, and whose data node refuses.
-fn scripted_manager(answer: impl Fn() -> Vec<PeerAction> + 'static) -> Net {
-    let mut net = net(1);
-    net.place_peer(manager(0), move || Box::new(Web(answer())));
-    net
-}
-
-const HTTP_ONLY: &str = "couchbase://10.0.0.1?bootstrap_on=http&bootstrap_timeout=12s";
-
-fn refused_by(net: Net, text: &str) -> (Client, settee::error::OpError) {
-    let mut client = Client::new(net, text);
-    let op = client.bootstrap();
-    let outcome = client.end(op);
-    let error = error(&outcome).clone();
-    (client, error)
-}
-
-#[test]
-fn h_a_stream_that_never_ends_a_line_is_bounded_in_time() {
-    const HEAD: &[u8] =
-        b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
-    let slow = |head: &'static [u8], piece: &'static [u8]| {
-        scripted_manager(move || {
-            let drops = (1..600).map(|number| PeerAction::SendAfter(ms(100 * number), piece.to_vec()));
-            [PeerAction::Send(head.to_vec())].into_iter().chain(drops).collect()
-        })
-    };
-    for (head, piece) in [
-        (&b""[..], &b"HTTP/1.1 200"[..]),
-        (b"HTTP/1.1 200 OK\r\n", b"X: "),
-        (HEAD, b"1\r\n{\r\n"),
-        (HEAD, b"0"),
-        (HEAD, b"1;"),
-    ] {
-        let (client, error) = refused_by(slow(head, piece), HTTP_ONLY);
-        let text = error.to_string();
-        assert!(client.world.elapsed() <= secs(12), "{text}");
-        assert!(text.contains("10.0.0.1:8091 failed at map"), "{text}");
-        assert!(client.world.net.links().all(|(link, _, open)| link != LinkId(0) || !open), "given up");
-    }
-}
-
-#[test]
-fn h_a_stream_that_never_ends_a_line_is_bounded_in_memory() {
-    // 30 MiB without an end, at once.
-    let flood = || {
-        let mut body = format!("{:x}\r\n", 30 << 20).into_bytes();
-        body.resize(body.len() + (30 << 20), b'{');
-        let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
-        vec![PeerAction::Send(head), PeerAction::Send(body)]
-    };
-    let mut settings = NetSettings::default();
-    settings.max_segment = 1 << 20;
-    let mut net = Net::new(1, small(), settings, start());
-    net.place_peer(manager(0), move || Box::new(Web(flood())));
-    let (_, error) = refused_by(net, "couchbase://10.0.0.1?bootstrap_on=http&bootstrap_timeout=400ms");
-    let text = error.to_string();
-    assert!(text.contains("failed at map") && text.contains("20971520"), "{text}");
-    // A head without an end.
-    let flood = || vec![PeerAction::Send(vec![b'a'; 1 << 20])];
-    let (_, error) =
-        refused_by(scripted_manager(flood), "couchbase://10.0.0.1?bootstrap_on=http&bootstrap_timeout=400ms");
-    assert!(error.to_string().contains("failed at map"), "{error}");
-}
-
-#[test]
-fn boot_18_what_a_manager_may_answer() {
-    let answers = |status: &'static str| {
-        move || {
-            vec![PeerAction::Send(format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}").into_bytes())]
-        }
-    };
-    for (status, expected, stage, words, ends_at_once) in [
-        ("401 Unauthorized", ErrorKind::AuthenticationFailure, Stage::Auth, "check user name", true),
-        ("403 Forbidden", ErrorKind::BucketNotFound, Stage::Bucket, "may not use it", false),
-        ("404 Object Not Found", ErrorKind::BucketNotFound, Stage::Bucket, "create the bucket", false),
-        ("500 Oops", ErrorKind::UnambiguousTimeout, Stage::Map, "HTTP 500", false),
-        ("503 Unavailable", ErrorKind::UnambiguousTimeout, Stage::Map, "HTTP 503", false),
-        ("301 Moved Permanently", ErrorKind::UnambiguousTimeout, Stage::Map, "HTTP 301", false),
-        ("200 OK", ErrorKind::UnambiguousTimeout, Stage::Map, "failed at map", false),
-    ] {
-        let (client, error) = refused_by(scripted_manager(answers(status)), HTTP_ONLY);
-        assert_eq!(error.kind(), expected, "{status}: {error}");
-        let told = error.context().bootstrap.as_ref().expect("a report");
-        assert_eq!(told.attempts[0].stage, stage, "{error}");
-        assert!(error.to_string().contains(words), "{error}");
-        assert_eq!(client.world.elapsed() < secs(1), ends_at_once, "{status}");
-    }
-    // 5xx: the next node.
-    let mut net = net(2);
-    net.cluster().fail_http(NodeId(0), Some(500));
-    let text = "couchbase://10.0.0.1,10.0.0.2?bootstrap_on=http&preserve_bootstrap_nodes_order=true";
-    let client = Client::connect(net, text);
-    assert!(client.world.elapsed() < ms(50), "{:?}", client.world.elapsed());
-    // A user who may not see the cluster's own map.
-    let mut net = crate::common::net(1);
-    net.cluster().set_cluster_config_access("Administrator", false);
-    let mut client = Client::bare(net, config(HTTP_ONLY), [7; 32]);
-    let op = client.bootstrap();
-    assert_eq!(client.end(op), Ok(Response::Ready), "as without a cluster map (4.4)");
-    client.open("default");
-    client.online();
-}
-
 #[cfg(feature = "tls")]
 #[test]
 fn boot_17_there_is_no_downgrade_from_tls() {
@@ -535,6 +288,33 @@ fn boot_30_lazy_connections_are_dialled_when_somebody_has_something_to_say() {
     assert_eq!(client.world.dialled().count(), 2);
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn byte_by_byte_it_is_the_same() {
+    for text in [
+        "couchbase://node1.sim",
+        "couchbase://node1.sim?bootstrap_on=http",
+        "couchbases://node1.sim",
+        "couchbases://node1.sim?bootstrap_on=http",
+    ] {
+        let mut settings = NetSettings::default();
+        settings.max_segment = 1;
+        let mut cluster = small();
+        cluster.vbuckets = 4;
+        let mut net = Net::new(2, cluster, settings, start());
+        let config = crate::common::config_tls(&mut net, text);
+        let mut client = Client::with(net, config);
+        client.world.max_write = 1;
+        client.online();
+        assert!(client.set("k", "1").is_ok(), "{text}");
+        assert_eq!(value(&client.get("k")), b"1");
+        client.cluster().rebalance();
+        client.run_for(secs(5));
+        assert_eq!(value(&client.get("k")), b"1");
+        assert!(client.world.dialled().count() <= 3, "{text}");
+    }
+}
+
 #[test]
 fn every_release_from_5_0_on_is_connected_to() {
     for posture in Posture::ALL {
@@ -568,6 +348,25 @@ fn s14_boot_18_host_in_a_streamed_map_is_the_host_dialled() {
     assert!(client.set("k", "1").is_ok());
     let bucket = client.bucket();
     assert_eq!(client.engine().bucket_map(bucket).expect("a map").nodes[0].host, "10.0.0.1");
+}
+
+#[test]
+fn boot_23_an_ipv6_host_is_dialled_as_it_was_written() {
+    for text in ["couchbase://[fd00::1]", "couchbase://[fd00::1]?bootstrap_on=http"] {
+        let mut net = Net::new(1, small(), NetSettings::default(), start());
+        let mut address = net.cluster().address(NodeId(0)).expect("a node").clone();
+        address.omit_hostname = true;
+        net.cluster().set_address(NodeId(0), address);
+        for listener in [Listener::KV, Listener::MGMT] {
+            let port = listener.default_port();
+            net.forward(format!("[fd00::1]:{port}").parse().expect("an address"), NodeId(0), listener);
+        }
+        let mut client = Client::connect(net, text);
+        assert!(client.set("k", "1").is_ok());
+        client.world.net.cut_all("[fd00::1]:11210".parse().expect("an address"));
+        client.online();
+        assert!(client.world.dialled().all(|(.., to)| to.is_ipv6()), "{text}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod finding;
 mod html;
 mod json;
 mod picture;
+mod session;
 mod text;
 
 use std::io::{self, Write as _};
@@ -21,9 +22,10 @@ use std::path::PathBuf;
 use crate::failure::Failure;
 use crate::target::Target;
 use crate::terminal;
-pub(crate) use collect::Case;
+pub(crate) use collect::{Case, Ended};
 use facts::Facts;
 use finding::{Finding, Severity, verdict};
+pub(crate) use session::Session;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -72,16 +74,10 @@ impl Report {
 
 pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let case = args.target.case()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::no(format!("no runtime: {error}")))?;
     let line = terminal::Progress::new();
-    let facts = runtime.block_on(collect::collect(&case, |text| line.show(format_args!("{text} ..."))));
+    let facts =
+        block_on(async { Ok(collect::collect(&case, |text| line.show(format_args!("{text} ..."))).await) })?;
     drop(line);
-    // A resolver of the platform may sit in its own time-out: nobody waits for it.
-    runtime.shutdown_background();
     let report = Report::new(facts);
     let mut out = io::stdout().lock();
     if args.json {
@@ -99,6 +95,23 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         Severity::Info => Ok(()),
         worse => Err(Failure::Verdict(worse.exit_code())),
     }
+}
+
+fn plural(number: usize, word: &str) -> String {
+    format!("{number} {word}{}", if number == 1 { "" } else { "s" })
+}
+
+/// Runs this on a runtime of its own.
+pub(crate) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::no(format!("no runtime: {error}")))?;
+    let outcome = runtime.block_on(work);
+    // A resolver of the platform may sit in its own time-out: nobody waits for it.
+    runtime.shutdown_background();
+    outcome
 }
 
 #[cfg(test)]

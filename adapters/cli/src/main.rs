@@ -10,6 +10,7 @@ mod bench;
 mod completions;
 mod connection;
 mod decode;
+mod diagnostics;
 mod doctor;
 mod explain;
 mod failure;
@@ -18,6 +19,7 @@ mod hex;
 mod map;
 mod metadata;
 mod options;
+mod ping;
 mod rm;
 mod serve;
 mod set;
@@ -37,6 +39,7 @@ Examples:
   settee get -c couchbase://127.0.0.1 greeting
   settee doctor couchbases://db.example.com       what is wrong with the way to a cluster
   settee get -c couchbases://db.example.com --ca ca.pem greeting
+  settee ping couchbase://127.0.0.1               a sign of life from every endpoint
   settee explain 'couchbase://db.example.com?kv_timeout=4s'
   settee options timeout
   settee map config.json --seed db.example.com:11210 --key airline_10
@@ -64,6 +67,8 @@ enum Command {
     Set(set::Args),
     Rm(rm::Args),
     Doctor(doctor::Args),
+    Ping(ping::Args),
+    Diagnostics(diagnostics::Args),
     Explain(explain::Args),
     Options(options::Args),
     Map(map::Args),
@@ -80,6 +85,8 @@ fn main() -> ExitCode {
         Command::Set(args) => set::run(&args),
         Command::Rm(args) => rm::run(&args),
         Command::Doctor(args) => doctor::run(&args),
+        Command::Ping(args) => ping::run(&args),
+        Command::Diagnostics(args) => diagnostics::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Options(args) => options::run(&args),
         Command::Map(args) => map::run(&args),

@@ -7,6 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use settee::connstr::{self, Warning};
+use settee::dns::ResolverConfig;
 use settee::engine::{Engine, EngineConfig, Surroundings};
 
 use crate::driver::{Driver, LoopCounters, Published};
@@ -96,10 +97,11 @@ impl Cluster {
             files: &mut |path| trust::read(Path::new(path)).map_err(|error| error.to_string()),
             platform: &mut trust::platform_store,
             trust: security::read(options.trust)?,
-            resolver: options
-                .resolver
-                .or_else(system_resolver)
-                .filter(|resolver| !resolver.servers.is_empty()),
+            resolver: match options.resolver {
+                Some(given) => Some(given).filter(|resolver| !resolver.servers.is_empty()),
+                // Where the platform does not tell them, the engine says so instead of leaving the record out in silence.
+                None => Some(system_resolver().unwrap_or_else(|| ResolverConfig::new(Vec::new()))),
+            },
             unix_time: unix_time(),
         };
         let mut config = EngineConfig::with(&connstr, options.options, options.authenticator?, surroundings)?;

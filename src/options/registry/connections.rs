@@ -122,7 +122,12 @@ pub(super) const ENTRIES: &[Entry] = &[
     )
     .ignored(NO_POOL)
     .aliases(&[go("max_perhost_idle_http_connections")]),
-    active!(max_queue_size, AT_LEAST_ONE, "2048", "requests that may wait on one KV connection"),
+    active!(
+        max_queue_size,
+        AT_LEAST_ONE,
+        "2048",
+        "operations that may wait unsent for a KV connection or bucket that failed; one more is RequestCanceled"
+    ),
     active!(server_wait_backoff, SPAN, "4096ms", "the longest pause between dials of one address"),
     active!(server_group, Syntax::Text, "", "the server group whose replicas are preferred")
         .aliases(&[by(&[Libcouchbase, Go], "preferred_server_group")]),

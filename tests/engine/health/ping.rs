@@ -73,7 +73,7 @@ fn ping_waits_for_the_topology_and_never_fails_for_time_outs() {
         timeout: Some(secs(3)),
         ..PingRequest::default()
     };
-    let report = pinged(&mut client, request.clone());
+    let report = pinged(&mut client, request);
     assert_eq!(client.now() - begin, secs(3));
     assert_eq!(report.config_rev, None);
     for endpoints in report.services.values() {

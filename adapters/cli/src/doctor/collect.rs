@@ -14,10 +14,11 @@ use settee::connstr::{ConnectionString, Seed};
 use settee::dns::{Answer, ResolverConfig};
 use settee::engine::{ConfigError, EngineConfig, Surroundings};
 use settee::map::SeedAddr;
-use settee::options::{self, Network, Options, TlsVerify};
+use settee::options::{self, Network, Options, Resolved, TlsVerify};
 use settee::tls::{TrustSource, is_capella_host};
 
-use super::facts::{Facts, Given, SetupError};
+use super::facts::{Facts, Given, SetupError, place};
+pub(crate) use drive::{Driven, Ended};
 
 /// Most seeds and names that are looked at one by one.
 const MOST: usize = 64;
@@ -59,43 +60,54 @@ impl Clock {
 pub(crate) async fn collect(case: &Case, progress: impl Fn(&str)) -> Facts {
     let started = Instant::now();
     let clock = Clock { end: started + case.total, stage: case.timeout };
-    let mut facts = Facts { unix_time: unix_time(), ..Facts::default() };
-    let connstr = match settee::connstr::parse(&case.connection_string) {
-        Ok(connstr) => connstr,
-        Err(error) => {
-            facts.refused = Some(error.to_string());
-            return facts;
-        }
-    };
-    match given(&connstr, case) {
-        Ok(given) => facts.given = given,
-        Err(error) => {
-            facts.refused = Some(error);
-            return facts;
-        }
-    }
-    let config = match configure(&connstr, case, &mut facts.given) {
-        Ok(config) => Some(config),
-        Err(error) => {
-            facts.setup = Some(error);
-            None
-        }
-    };
     progress("looking up names");
-    let seeds = look_up(&mut facts, case, clock).await;
+    let (mut facts, config) = begin(case, clock).await;
     if let Some(config) = config {
         progress("trying each seed");
+        let from_srv = facts.srv_seeds();
         let bucket = facts.given.bucket.clone();
-        facts.seeds =
-            seeds::examine(&config, &seeds, facts.srv_seeds(), bucket.as_deref(), clock, &mut facts.left_out)
-                .await;
+        facts.seeds = seeds::examine(&config, from_srv, bucket.as_deref(), clock, &mut facts.left_out).await;
         progress("connecting to the cluster");
-        whole::examine(&config, &seeds, &mut facts, clock, &progress).await;
+        whole::examine(&config, &mut facts, clock, &progress).await;
         progress("asking the manager");
         pool::examine(&config, &mut facts, clock).await;
     }
     facts.elapsed = started.elapsed();
     facts
+}
+
+/// What can be known before anything is dialled, and the configuration of an engine on the seeds that were found.
+pub(crate) async fn prepare(case: &Case) -> (Facts, Option<EngineConfig>) {
+    begin(case, Clock { end: Instant::now() + case.total, stage: case.timeout }).await
+}
+
+async fn begin(case: &Case, clock: Clock) -> (Facts, Option<EngineConfig>) {
+    let mut facts = Facts { unix_time: unix_time(), ..Facts::default() };
+    let understood = settee::connstr::parse(&case.connection_string).map_err(|error| error.to_string());
+    let understood = understood.and_then(|connstr| {
+        let resolved = options::resolve(&connstr, case.options.clone()).map_err(|error| error.to_string())?;
+        Ok((connstr, resolved))
+    });
+    let (connstr, resolved) = match understood {
+        Ok(understood) => understood,
+        Err(text) => {
+            facts.refused = Some(text);
+            return (facts, None);
+        }
+    };
+    facts.given = given(&resolved, case);
+    let config = configure(&connstr, case, &mut facts.given);
+    let seeds = look_up(&resolved, &mut facts, case, clock).await;
+    match config {
+        Ok(mut config) => {
+            config.seeds = seeds;
+            (facts, Some(config))
+        }
+        Err(error) => {
+            facts.setup = Some(error);
+            (facts, None)
+        }
+    }
 }
 
 fn unix_now() -> Duration {
@@ -111,17 +123,24 @@ fn seed_addr(seed: &Seed) -> SeedAddr {
 }
 
 /// What the string and the settings mean together.
-fn given(connstr: &ConnectionString, case: &Case) -> Result<Given, String> {
-    let resolved = options::resolve(connstr, case.options.clone()).map_err(|error| error.to_string())?;
+fn given(resolved: &Resolved, case: &Case) -> Given {
     let seeds: Vec<SeedAddr> = resolved.seeds.iter().map(seed_addr).collect();
     let scheme = if resolved.tls { "couchbases" } else { "couchbase" };
-    let hosts: Vec<&str> = seeds.iter().map(|seed| seed.host.as_str()).collect();
+    let (kv, mgmt) = if resolved.tls { (11207, 18091) } else { (11210, 8091) };
+    let hosts: Vec<String> = seeds
+        .iter()
+        .map(|seed| match (seed.kv, seed.mgmt) {
+            (Some(port), _) if port != kv => place(&seed.host, port),
+            (None, Some(port)) if port != mgmt => format!("{}=http", place(&seed.host, port)),
+            (None, _) => format!("{}=http", seed.host),
+            _ => seed.host.clone(),
+        })
+        .collect();
     let options = &resolved.options;
-    Ok(Given {
+    Given {
         text: format!("{scheme}://{}", hosts.join(",")),
         tls: resolved.tls,
         capella: seeds.iter().any(|seed| is_capella_host(&seed.host)),
-        srv_query: resolved.srv_query.clone(),
         bucket: case.bucket.clone().or_else(|| resolved.bucket.clone()),
         profile: options.profile.map(|profile| profile.to_string()),
         warnings: resolved.warnings.clone(),
@@ -142,7 +161,7 @@ fn given(connstr: &ConnectionString, case: &Case) -> Result<Given, String> {
         http_only: options.bootstrap_on == options::BootstrapOn::Http,
         trust_notes: Vec::new(),
         seeds,
-    })
+    }
 }
 
 /// The configuration of every engine of the run. SRV records are asked for apart, so it knows no name server.
@@ -183,9 +202,7 @@ fn is_about_credentials(text: &str) -> bool {
 }
 
 /// SRV records and addresses; returns where to begin.
-async fn look_up(facts: &mut Facts, case: &Case, clock: Clock) -> Vec<Seed> {
-    let Ok(connstr) = settee::connstr::parse(&case.connection_string) else { return Vec::new() };
-    let Ok(resolved) = options::resolve(&connstr, case.options.clone()) else { return Vec::new() };
+async fn look_up(resolved: &Resolved, facts: &mut Facts, case: &Case, clock: Clock) -> Vec<Seed> {
     let mut seeds = resolved.seeds.clone();
     let Some(deadline) = clock.stage() else {
         facts.left_out.push("names");

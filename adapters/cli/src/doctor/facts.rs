@@ -53,8 +53,6 @@ pub(crate) struct Given {
     /// A seed is a Capella host.
     pub(crate) capella: bool,
     pub(crate) seeds: Vec<SeedAddr>,
-    /// What is asked of DNS.
-    pub(crate) srv_query: Option<String>,
     pub(crate) bucket: Option<String>,
     pub(crate) profile: Option<String>,
     pub(crate) warnings: Vec<Warning>,
@@ -168,7 +166,7 @@ pub(crate) struct Whole {
 /// Why there is no map.
 #[derive(Clone, Debug)]
 pub(crate) struct WholeFailure {
-    pub(crate) kind: ErrorKind,
+    /// Of all seeds.
     pub(crate) text: String,
     pub(crate) hints: Vec<String>,
 }
@@ -228,7 +226,6 @@ pub(crate) struct PoolNode {
     pub(crate) version: String,
     pub(crate) status: String,
     pub(crate) membership: String,
-    pub(crate) services: Vec<String>,
 }
 
 impl Facts {

@@ -2,10 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::Report;
 use super::checks::SECTIONS;
 use super::finding::{Finding, Severity};
 use super::picture::{self, escape};
+use super::{Report, plural};
 
 const STYLE: &str = include_str!("doctor.css");
 
@@ -20,8 +20,10 @@ pub(super) fn page(report: &Report) -> String {
     };
     let target = if facts.given.text.is_empty() { "the connection string" } else { &facts.given.text };
     let mut body = format!(
-        "<header><p class=\"verdict {class}\">{verdict}</p><h1>{}</h1><p class=\"sum\">{errors} errors, {warnings} warnings, in {:.1?}</p></header>",
+        "<header><p class=\"verdict {class}\">{verdict}</p><h1>{}</h1><p class=\"sum\">{}, {}, in {:.1?}</p></header>",
         escape(target),
+        plural(errors, "error"),
+        plural(warnings, "warning"),
         facts.elapsed
     );
     let svg = picture::svg(facts);
@@ -30,7 +32,7 @@ pub(super) fn page(report: &Report) -> String {
             body,
             "<section><h2>From here</h2><div class=\"picture\">{svg}</div>\
              <p class=\"key\"><span class=\"ok\">reachable</span> <span class=\"part\">in part</span> \
-             <span class=\"bad\">failing, with the stage</span> <span class=\"none\">not tried or not used</span>. \
+             <span class=\"bad\">failing, with the stage</span> <span class=\"none\">not tried or not used</span> \
              Times: to the first map (seeds), of a round trip (nodes).</p></section>"
         );
     }

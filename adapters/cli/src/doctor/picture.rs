@@ -22,7 +22,7 @@ const SEED_HEIGHT: usize = 66;
 const CLIENT_X: usize = 460;
 const CLIENT_WIDTH: usize = 140;
 const CLIENT_HEIGHT: usize = 84;
-const NODE_X: usize = 740;
+const NODE_X: usize = 700;
 const NODE_WIDTH: usize = WIDTH - MARGIN - NODE_X;
 const NODE_HEAD: usize = 50;
 

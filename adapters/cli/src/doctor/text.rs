@@ -2,9 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::Report;
 use super::checks::SECTIONS;
 use super::finding::{Finding, Severity};
+use super::{Report, plural};
 use crate::terminal::{Colours, visible};
 
 /// Lines are broken at this width.
@@ -41,7 +41,6 @@ pub(super) fn write(out: &mut impl Write, report: &Report, colours: Colours) -> 
         Severity::Warn => colours.yellow("It works, with warnings"),
         Severity::Info => colours.green("All is well"),
     };
-    let plural = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
     writeln!(
         out,
         "\n{verdict}: {}, {}, in {:.1?}",

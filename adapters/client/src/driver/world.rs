@@ -148,6 +148,8 @@ impl<R: Runtime> Driver<R> {
     }
 
     fn dial(&mut self, dial: Dial) {
+        // The monotonic clock may have stood still while the machine slept, and certificates are judged by the other.
+        self.engine.set_unix_time(crate::cluster::unix_time(), self.runtime.now());
         let options = SocketOptions {
             nodelay: dial.nodelay,
             keepalive: dial.keepalive,

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use settee::engine::Stage;
 use settee::error::ErrorKind;
-use settee::map::{ClusterMap, DEFAULT_NETWORK, Service, canonical_host_eq};
+use settee::map::{ClusterMap, DEFAULT_NETWORK, Node, Service, canonical_host_eq};
 
-use crate::doctor::facts::{Facts, place};
+use crate::doctor::facts::{Facts, PoolNode, place};
 use crate::doctor::finding::Finding;
 
 /// Round trips that are slow for one data centre (D-23).
@@ -150,7 +150,7 @@ fn nodes(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
         if let Some(group) = &node.server_group {
             text = format!("{text}; group {group}");
         }
-        if let Some(known) = pool_node(facts, &node.host) {
+        if let Some(known) = pool_node(facts, node) {
             text = format!("{text}; release {}, {}, {}", known.version, known.status, known.membership);
         }
         out.push(Finding::info("D-21", &node.host, text));
@@ -164,42 +164,28 @@ fn nodes(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
     }
 }
 
-fn pool_node<'a>(facts: &'a Facts, host: &str) -> Option<&'a crate::doctor::facts::PoolNode> {
+fn host_and_port(known: &PoolNode) -> (&str, Option<u16>) {
+    let (host, port) = known.host.rsplit_once(':').unwrap_or((known.host.as_str(), ""));
+    (host.trim_matches(['[', ']']), port.parse().ok())
+}
+
+/// The manager's view of a node: the one with its host and port, or the only one with its host.
+fn pool_node<'a>(facts: &'a Facts, node: &Node) -> Option<&'a PoolNode> {
     let nodes = &facts.pool.as_ref()?.nodes;
-    let mut matching = nodes.iter().filter(|node| {
-        let known = node.host.rsplit_once(':').map_or(node.host.as_str(), |(host, _)| host);
-        canonical_host_eq(known.trim_matches(['[', ']']), host)
-    });
-    let first = matching.next();
-    // Nodes on one host are told apart by their ports, which the reader can do better.
-    first.filter(|_| matching.next().is_none())
+    let here = |known: &&PoolNode| canonical_host_eq(host_and_port(known).0, &node.host);
+    let port = node.ports.get(Service::Mgmt, false);
+    let exact = nodes.iter().filter(here).find(|known| port.is_some() && host_and_port(known).1 == port);
+    let mut others = nodes.iter().filter(here);
+    exact.or_else(|| others.next().filter(|_| others.next().is_none()))
 }
 
 /// D-22.
 fn ports(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
-    let (mut fine, mut all) = (0, 0);
-    for endpoint in &facts.endpoints {
-        all += 1;
-        let attempt = match &endpoint.outcome {
-            Ok(_) => {
-                fine += 1;
-                continue;
-            }
-            Err(attempt) => attempt,
-        };
-        let text = format!(
-            "{} of slot {} cannot be reached: failed at {}: {}",
-            endpoint.service.as_str(),
-            endpoint.node,
-            attempt.stage,
-            attempt.text
-        );
-        out.push(Finding::error("D-22", place(&endpoint.host, endpoint.port), text).advise(port_advice(
-            facts,
-            map,
-            attempt.stage,
-        )));
+    let fine = facts.endpoints.iter().filter(|endpoint| endpoint.outcome.is_ok()).count();
+    for node in &map.nodes {
+        unreachable(facts, map, node, out);
     }
+    let all = facts.endpoints.len();
     if all > 0 {
         out.push(Finding::info("D-22", "", format!("{fine} of {all} announced ports take connections")));
     }
@@ -225,6 +211,41 @@ fn ports(facts: &Facts, map: &ClusterMap, out: &mut Vec<Finding>) {
             };
             out.push(Finding::warn("D-22", &node.host, text).advise(advice));
         }
+    }
+}
+
+/// Ports of a node that fail: each by itself, or all of them at once where they fail alike.
+fn unreachable(facts: &Facts, map: &ClusterMap, node: &Node, out: &mut Vec<Finding>) {
+    let mine = || facts.endpoints.iter().filter(|endpoint| endpoint.node == node.index);
+    let failed: Vec<_> =
+        mine().filter_map(|endpoint| Some((endpoint, endpoint.outcome.as_ref().err()?))).collect();
+    let Some((first, attempt)) = failed.first() else { return };
+    let alike = failed.iter().all(|(_, other)| (other.stage, &other.text) == (attempt.stage, &attempt.text));
+    if alike && failed.len() > 1 && failed.len() == mine().count() {
+        let ports: Vec<String> =
+            failed.iter().map(|(one, _)| format!("{} {}", one.service.as_str(), one.port)).collect();
+        let text = format!(
+            "no port of slot {} can be reached: failed at {}: {} ({})",
+            node.index,
+            attempt.stage,
+            attempt.text,
+            ports.join(", ")
+        );
+        let advice =
+            format!("see whether the node is up; if it is: {}", port_advice(facts, map, attempt.stage));
+        out.push(Finding::error("D-22", &first.host, text).advise(advice));
+        return;
+    }
+    for (endpoint, attempt) in failed {
+        let text = format!(
+            "{} of slot {} cannot be reached: failed at {}: {}",
+            endpoint.service.as_str(),
+            node.index,
+            attempt.stage,
+            attempt.text
+        );
+        let subject = place(&endpoint.host, endpoint.port);
+        out.push(Finding::error("D-22", subject, text).advise(port_advice(facts, map, attempt.stage)));
     }
 }
 

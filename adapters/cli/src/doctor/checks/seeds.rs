@@ -10,6 +10,8 @@ use crate::doctor::finding::{Finding, Severity};
 const DAY: i64 = 86_400;
 /// A certificate that ends sooner is worth a warning.
 const SOON: i64 = 30 * DAY;
+/// Features whose absence a program notices.
+const NOTABLE: [&str; 3] = ["COLLECTIONS", "SYNC_REPLICATION", "XERROR"];
 /// Clocks may differ by so many seconds.
 const SKEW: i64 = 60;
 
@@ -108,13 +110,23 @@ fn key_value(facts: &Facts, seed: &SeedFacts, out: &mut Vec<Finding>) {
                 Some(mechanism) => format!("logged in by {mechanism}"),
                 None => "logged in by certificate".to_owned(),
             };
-            let features = if kv.features.is_empty() { "none".to_owned() } else { kv.features.join(", ") };
-            let text =
-                format!("map revision {} in {:.1?}; {login}; features: {features}", map.rev.rev, kv.elapsed);
+            let absent: Vec<&str> =
+                NOTABLE.into_iter().filter(|name| !kv.features.iter().any(|one| one == name)).collect();
+            let absent =
+                if absent.is_empty() { String::new() } else { format!(", without {}", absent.join(", ")) };
+            let features = kv.features.len();
+            let text = format!(
+                "map revision {} in {:.1?}; {login}; {features} features granted{absent}",
+                map.rev.rev, kv.elapsed
+            );
             out.push(Finding::info("D-15", subject, text));
         }
         Err(attempt) => {
-            let text = format!("failed at {}: {}", attempt.stage, attempt.text);
+            // What is wrong with TLS stands there already.
+            let told =
+                seed.tls.iter().any(|tls| tls.port == port && matches!(tls.outcome, TlsOutcome::Failed(_)));
+            let text = if told { "the handshake".to_owned() } else { attempt.text.clone() };
+            let text = format!("no map: failed at {}: {text}", attempt.stage);
             out.push(Finding::error("D-15", subject, text).advise(attempt_advice(facts, attempt)));
         }
     }
@@ -210,11 +222,15 @@ fn credentials(facts: &Facts, out: &mut Vec<Finding>) {
     let everywhere = refused.len() == facts.seeds.len();
     let subject =
         if everywhere { String::new() } else { place(&seed.at.host, seed.at.kv.unwrap_or_default()) };
-    let mechanism = ["mechanism", "SCRAM", "PLAIN"].iter().any(|word| attempt.text.contains(word));
-    let (text, advice) = if mechanism && !facts.given.tls {
+    let mechanism = attempt.text.contains("no common authentication mechanism");
+    let (text, advice) = if mechanism {
         (
             "no mechanism of logging in suits both sides",
-            "users of LDAP or PAM can log in by PLAIN alone, which is sent over TLS: use couchbases://",
+            if facts.given.tls {
+                "see which mechanisms the server offers, and what allowed_sasl_mechanisms says"
+            } else {
+                "users of LDAP or PAM can log in by PLAIN alone, which is sent over TLS: use couchbases://"
+            },
         )
     } else if !everywhere {
         (

@@ -28,7 +28,13 @@ pub(super) fn check(facts: &Facts, out: &mut Vec<Finding>) {
         let host = facts.given.seeds.first().map_or("", |seed| seed.host.as_str());
         let text = "the connection string names one node, and no SRV record names others";
         let advice = "name two or three nodes, or make an SRV record: a program that starts while this node is down cannot connect";
-        out.push(Finding::warn("D-7", host, text).advise(advice));
+        // There are no others to name.
+        let alone = facts.any_map().is_some_and(|map| map.nodes.len() == 1);
+        out.push(if alone {
+            Finding::info("D-7", host, "the connection string names the cluster's only node")
+        } else {
+            Finding::warn("D-7", host, text).advise(advice)
+        });
     }
     for name in &facts.names {
         addresses(facts, name, out);

@@ -2,7 +2,9 @@
 //! after the other, the engine does here as in any program.
 
 use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::Instant;
 
 use settee::engine::{
@@ -10,8 +12,9 @@ use settee::engine::{
     Response,
 };
 use settee::error::OpError;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 use tokio::task::JoinHandle;
 
@@ -20,16 +23,17 @@ const INBOX: usize = 64;
 
 /// What sockets and the resolver have to say.
 enum News {
-    Connected(ConnId, Option<SocketAddr>),
+    Connected(ConnId, Option<SocketAddr>, OwnedWriteHalf),
     Received(ConnId, Vec<u8>),
-    Written(ConnId, usize),
+    /// There is room for bytes again.
+    Writable(ConnId),
     Lost(ConnId, LinkError),
     LookedUp(LookupId, Result<Vec<IpAddr>, LookupError>),
 }
 
 /// An engine and its sockets. Dropping it closes them.
-pub(super) struct Driven {
-    pub(super) engine: Engine,
+pub(crate) struct Driven {
+    pub(crate) engine: Engine,
     inbox: Receiver<News>,
     news: Sender<News>,
     links: BTreeMap<ConnId, Link>,
@@ -38,10 +42,8 @@ pub(super) struct Driven {
 
 struct Link {
     task: JoinHandle<()>,
-    /// Where bytes to write go.
-    writer: Sender<Vec<u8>>,
-    /// Bytes were handed over that are not written yet.
-    busy: bool,
+    /// Written to in the loop itself, so that the engine learns at once when a request left.
+    writing: Option<Arc<OwnedWriteHalf>>,
 }
 
 impl Drop for Link {
@@ -57,13 +59,13 @@ impl Drop for Driven {
 }
 
 /// What an engine has ended.
-pub(super) enum Ended {
+pub(crate) enum Ended {
     Completed(OpId, Result<Response, OpError>),
     Pinged(OpId, Box<PingReport>),
 }
 
 impl Driven {
-    pub(super) fn new(config: EngineConfig) -> Self {
+    pub(crate) fn new(config: EngineConfig) -> Self {
         let (news, inbox) = channel(INBOX);
         let mut seed = [0; 32];
         // Without randomness nonces would be predictable: mix in what differs from run to run at least.
@@ -75,7 +77,7 @@ impl Driven {
     }
 
     /// Runs until this operation has ended; `None` if that is not so at the deadline.
-    pub(super) async fn wait(&mut self, op: OpId, deadline: Instant) -> Option<Ended> {
+    pub(crate) async fn wait(&mut self, op: OpId, deadline: Instant) -> Option<Ended> {
         loop {
             let (ended, wake) = self.turn();
             for one in ended {
@@ -131,9 +133,8 @@ impl Driven {
     }
 
     fn dial(&mut self, conn: ConnId, address: SocketAddr, nodelay: bool) {
-        let (writer, outgoing) = channel(1);
-        let task = tokio::spawn(carry(conn, address, nodelay, outgoing, self.news.clone()));
-        self.links.insert(conn, Link { task, writer, busy: false });
+        let task = tokio::spawn(carry(conn, address, nodelay, self.news.clone()));
+        self.links.insert(conn, Link { task, writing: None });
     }
 
     fn look_up(&mut self, lookup: LookupId, name: String) {
@@ -142,7 +143,7 @@ impl Driven {
             let answer = match super::names::addresses(&name).await {
                 Ok(addresses) if addresses.is_empty() => Err(LookupError::NotFound),
                 Ok(addresses) => Ok(addresses),
-                Err(error) if error.kind() == std::io::ErrorKind::TimedOut => Err(LookupError::TimedOut),
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(LookupError::TimedOut),
                 Err(_) => Err(LookupError::NotFound),
             };
             // Nobody is left to be told once the engine has gone.
@@ -151,36 +152,49 @@ impl Driven {
         self.lookups.insert(lookup, task);
     }
 
+    /// Writes what the engine lends, as far as there is room.
     fn transmit(&mut self, conn: ConnId) {
-        let Some(link) = self.links.get_mut(&conn) else { return };
-        if link.busy {
+        let Some(writing) = self.links.get(&conn).and_then(|link| link.writing.clone()) else { return };
+        let slices: Vec<IoSlice<'_>> = self.engine.transmit(conn).map(IoSlice::new).collect();
+        if slices.is_empty() {
             return;
         }
-        let bytes: Vec<u8> = self.engine.transmit(conn).flatten().copied().collect();
-        if !bytes.is_empty() {
-            // Its task has room for one, and takes the next one when this one is reported.
-            link.busy = link.writer.try_send(bytes).is_ok();
+        let now = Instant::now();
+        match writing.try_write_vectored(&slices) {
+            // The engine says by itself that there is more.
+            Ok(len) => self.engine.handle_input(Input::Written { conn, len }, now),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                let news = self.news.clone();
+                tokio::spawn(async move {
+                    // What is wrong with the socket, its reader tells.
+                    if writing.writable().await.is_ok() {
+                        let _ = news.send(News::Writable(conn)).await;
+                    }
+                });
+            }
+            Err(error) => self.lose(conn, LinkError::from(&error)),
         }
+    }
+
+    fn lose(&mut self, conn: ConnId, why: LinkError) {
+        self.links.remove(&conn);
+        self.engine.handle_input(Input::Lost { conn, why }, Instant::now());
     }
 
     fn take(&mut self, news: News) {
         let now = Instant::now();
         match news {
-            News::Connected(conn, local) => self.engine.handle_input(Input::Connected { conn, local }, now),
+            News::Connected(conn, local, writing) => {
+                if let Some(link) = self.links.get_mut(&conn) {
+                    link.writing = Some(Arc::new(writing));
+                    self.engine.handle_input(Input::Connected { conn, local }, now);
+                }
+            }
             News::Received(conn, data) => {
                 self.engine.handle_input(Input::Received { conn, data: &data }, now)
             }
-            News::Written(conn, len) => {
-                if let Some(link) = self.links.get_mut(&conn) {
-                    link.busy = false;
-                }
-                self.engine.handle_input(Input::Written { conn, len }, now);
-                self.transmit(conn);
-            }
-            News::Lost(conn, why) => {
-                self.links.remove(&conn);
-                self.engine.handle_input(Input::Lost { conn, why }, now);
-            }
+            News::Writable(conn) => self.transmit(conn),
+            News::Lost(conn, why) => self.lose(conn, why),
             News::LookedUp(lookup, answer) => {
                 self.lookups.remove(&lookup);
                 let answer = answer.as_ref().map(Vec::as_slice).map_err(|error| *error);
@@ -190,44 +204,28 @@ impl Driven {
     }
 }
 
-/// One connection from its dial to its end.
-async fn carry(
-    conn: ConnId,
-    address: SocketAddr,
-    nodelay: bool,
-    mut outgoing: Receiver<Vec<u8>>,
-    news: Sender<News>,
-) {
+/// One connection from its dial to its end, but for what is written on it.
+async fn carry(conn: ConnId, address: SocketAddr, nodelay: bool, news: Sender<News>) {
     // Nobody is left to be told anything once the engine has gone.
     let why = match TcpStream::connect(address).await {
         Err(error) => LinkError::from(&error),
         Ok(stream) => {
+            // A socket that does not take the option serves all the same.
             let _ = stream.set_nodelay(nodelay);
-            let _ = news.send(News::Connected(conn, stream.local_addr().ok())).await;
-            let (mut reading, mut writing) = stream.into_split();
-            let read = async {
-                let mut buffer = vec![0; 64 * 1024];
-                loop {
-                    match reading.read(&mut buffer).await {
-                        Ok(0) => return LinkError::Closed,
-                        Ok(len) => {
-                            let data = buffer.get(..len).unwrap_or_default().to_vec();
-                            let _ = news.send(News::Received(conn, data)).await;
-                        }
-                        Err(error) => return LinkError::from(&error),
+            let local = stream.local_addr().ok();
+            let (mut reading, writing) = stream.into_split();
+            let _ = news.send(News::Connected(conn, local, writing)).await;
+            let mut buffer = vec![0; 64 * 1024];
+            loop {
+                match reading.read(&mut buffer).await {
+                    Ok(0) => break LinkError::Closed,
+                    Ok(len) => {
+                        let data = buffer.get(..len).unwrap_or_default().to_vec();
+                        let _ = news.send(News::Received(conn, data)).await;
                     }
+                    Err(error) => break LinkError::from(&error),
                 }
-            };
-            let write = async {
-                while let Some(bytes) = outgoing.recv().await {
-                    if let Err(error) = writing.write_all(&bytes).await {
-                        return LinkError::from(&error);
-                    }
-                    let _ = news.send(News::Written(conn, bytes.len())).await;
-                }
-                LinkError::Closed
-            };
-            tokio::select! { why = read => why, why = write => why }
+            }
         }
     };
     let _ = news.send(News::Lost(conn, why)).await;

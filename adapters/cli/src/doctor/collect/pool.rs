@@ -62,10 +62,6 @@ fn read(pool: &Value) -> PoolFacts {
 
 fn nodes(document: &Value) -> Vec<PoolNode> {
     let nodes = document.get("nodes").and_then(Value::as_array);
-    let services = |node: &Value| {
-        let list = node.get("services").and_then(Value::as_array);
-        list.into_iter().flatten().filter_map(Value::as_str).map(cut).collect()
-    };
     nodes
         .into_iter()
         .flatten()
@@ -74,7 +70,6 @@ fn nodes(document: &Value) -> Vec<PoolNode> {
             version: text(node, "version"),
             status: text(node, "status"),
             membership: text(node, "clusterMembership"),
-            services: services(node),
         })
         .collect()
 }
@@ -103,7 +98,7 @@ mod tests {
         let read = read(&pool);
         assert!(read.rebalancing);
         assert_eq!(read.nodes[0].host, "10.0.0.1:8091");
-        assert_eq!(read.nodes[0].services, ["kv", "n1ql"]);
+        assert_eq!(read.nodes[0].status, "healthy");
         assert_eq!(read.nodes[1].version, "");
         assert!(!super::read(&json!({"rebalanceStatus": "none"})).rebalancing);
         assert!(!super::read(&json!([])).rebalancing);

@@ -2,7 +2,7 @@
 //! manager alone.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use settee::connstr::Seed;
 use settee::engine::{ConnectionProtocol, EngineConfig, Health, Stage};
@@ -15,17 +15,20 @@ use super::drive::{Driven, Ended};
 use super::{Clock, MOST, seed_addr};
 use crate::doctor::facts::{Attempt, HttpFacts, KvFacts, SeedFacts, TlsFacts, TlsOutcome};
 
+/// A seed that failed is tried again for so long: it may have been a passing trouble.
+const SECOND_CHANCE: Duration = Duration::from_secs(1);
+const MAPLESS: &str = "the server gives no map without a bucket: it is older than 6.5, or this user may not read the cluster's; name a bucket";
 /// What a manager gets to answer (D-16).
-const HTTP_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(2);
+const HTTP_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn examine(
     config: &EngineConfig,
-    seeds: &[Seed],
     from_srv: bool,
     bucket: Option<&str>,
     clock: Clock,
     left_out: &mut Vec<&'static str>,
 ) -> Vec<SeedFacts> {
+    let seeds = &config.seeds;
     if seeds.len() > MOST {
         left_out.push("seeds behind the 64th");
     }
@@ -83,7 +86,7 @@ async fn one(
 /// What an engine made of one seed.
 struct Tried {
     outcome: Result<Arc<ClusterMap>, Attempt>,
-    elapsed: std::time::Duration,
+    elapsed: Duration,
     health: Health,
     tls: bool,
 }
@@ -108,7 +111,11 @@ async fn attempt(
     let bucket = bucket.map(|name| driven.engine.open_bucket(name, started));
     let op = driven.engine.bootstrap(started);
     // The engine ends by itself; the margin lets its own, better error come first.
-    let ended = driven.wait(op, deadline + std::time::Duration::from_millis(250)).await;
+    let end = deadline + Duration::from_millis(250);
+    let mut ended = driven.wait(op, end.min(started + SECOND_CHANCE)).await;
+    while ended.is_none() && Instant::now() < end && !has_failed(&driven.engine.health(Instant::now())) {
+        ended = driven.wait(op, end.min(Instant::now() + SECOND_CHANCE)).await;
+    }
     let elapsed = started.elapsed();
     let health = driven.engine.health(Instant::now());
     let map = driven
@@ -122,9 +129,18 @@ async fn attempt(
             let kind = error.context().cause.unwrap_or_else(|| error.kind());
             Err(failure(&health, kind, &error.to_string()))
         }
+        (None, _) if health.mapless => {
+            Err(Attempt { stage: Stage::Map, kind: None, text: MAPLESS.to_owned() })
+        }
         (None, _) => Err(failure(&health, ErrorKind::UnambiguousTimeout, "no answer in time")),
     };
     Tried { outcome, elapsed, health, tls }
+}
+
+/// Whether the seed has said no, and not merely nothing, or that it needs more time.
+fn has_failed(health: &Health) -> bool {
+    let hunts = health.hunt.iter().chain(health.buckets.iter().filter_map(|bucket| bucket.hunt.as_ref()));
+    hunts.flat_map(|hunt| &hunt.attempts).any(|attempt| attempt.kind.is_some() && attempt.error.is_some())
 }
 
 /// The most telling failure that is known.

@@ -8,15 +8,18 @@ use settee::connstr::Seed;
 use settee::engine::{DesiredState, EngineConfig, OpKind, Operation, PingRequest, PingState, Stage};
 use settee::error::{ErrorKind, OpError};
 use settee::map::{ClusterMap, NetworkChoice, NetworkSetting, SeedAddr, Service, choose_network};
+use settee::options::BootstrapOn;
 use settee::tls::TlsProfile;
 use tokio::sync::Semaphore;
 
 use super::drive::{Driven, Ended};
-use super::{Clock, probe, seed_addr};
-use crate::doctor::facts::{Attempt, BucketFacts, EndpointFacts, Facts, NoopFacts, WholeFailure};
+use super::{Clock, MOST, probe, seed_addr};
+use crate::doctor::facts::{Attempt, BucketFacts, EndpointFacts, Facts, NoopFacts, WholeFailure, place};
 
 /// NOOPs per node (D-23).
 const NOOPS: usize = 10;
+/// The time to connect when no seed alone gave a map.
+const WITHOUT_HOPE: Duration = Duration::from_secs(2);
 /// Most ports that are tried, and how many at a time.
 const MOST_PORTS: usize = 512;
 const AT_A_TIME: usize = 32;
@@ -26,21 +29,24 @@ const SERVICES: [Service; 6] =
 
 pub(super) async fn examine(
     config: &EngineConfig,
-    seeds: &[Seed],
     facts: &mut Facts,
     clock: Clock,
     progress: &impl Fn(&str),
 ) {
-    let Some(deadline) = clock.stage() else {
+    let Some(mut deadline) = clock.stage() else {
         facts.left_out.push("connecting to the cluster");
         return;
     };
     let started = Instant::now();
+    if facts.any_map().is_none() {
+        // Each seed has failed by itself already; this is for what the engine says of all of them.
+        deadline = deadline.min(started + WITHOUT_HOPE);
+    }
     let mut config = config.clone();
-    config.seeds = seeds.to_vec();
+    let seeds = config.seeds.clone();
     config.options.bootstrap_timeout = deadline.saturating_duration_since(started);
     let profile = config.tls_profile().cloned();
-    let mut driven = Driven::new(config);
+    let mut driven = Driven::new(config.clone());
     let bucket = facts.given.bucket.clone().map(|name| (driven.engine.open_bucket(&name, started), name));
     let op = driven.engine.bootstrap(started);
     let ended = driven.wait(op, deadline + Duration::from_millis(250)).await;
@@ -53,11 +59,7 @@ pub(super) async fn examine(
     facts.whole.map = Some(match (map, ended) {
         (Some(map), _) => Ok(map),
         (None, Some(Ended::Completed(_, Err(error)))) => Err(whole_failure(&driven, &error)),
-        (None, _) => Err(WholeFailure {
-            kind: ErrorKind::UnambiguousTimeout,
-            text: "no cluster map in time".to_owned(),
-            hints: Vec::new(),
-        }),
+        (None, _) => Err(WholeFailure { text: "no cluster map in time".to_owned(), hints: Vec::new() }),
     });
     if let Some((reference, name)) = bucket {
         progress("asking for the bucket");
@@ -66,18 +68,22 @@ pub(super) async fn examine(
     let Some(map) = facts.map().cloned() else {
         // A network that is not there keeps every map from being used; what came shows its names.
         if let Some(map) = facts.any_map().cloned() {
-            facts.whole.network = Some(choice(&map, facts, seeds));
+            facts.whole.network = Some(choice(&map, facts, &seeds));
         }
         return;
     };
     facts.whole.network = Some(match driven.engine.health(Instant::now()).network {
         Some(network) => Ok(network),
-        None => choice(&map, facts, seeds),
+        None => choice(&map, facts, &seeds),
     });
     progress("trying every port of every node");
     ports(&map, facts, profile, clock).await;
     progress("measuring round trips");
-    noops(&mut driven, facts, clock).await;
+    if facts.given.bucket.is_some() {
+        noops(&mut driven, &mut facts.whole.noops, &mut facts.left_out, clock).await;
+    } else {
+        noops_one_by_one(&config, facts, clock).await;
+    }
     driven.engine.shut_down(Duration::ZERO, Instant::now());
 }
 
@@ -90,11 +96,8 @@ fn choice(map: &ClusterMap, facts: &Facts, seeds: &[Seed]) -> Result<NetworkChoi
 fn whole_failure(driven: &Driven, error: &OpError) -> WholeFailure {
     let health = driven.engine.health(Instant::now());
     let hints = health.hunt.as_ref().map(|hunt| hunt.hints.clone()).unwrap_or_default();
-    WholeFailure {
-        kind: error.context().cause.unwrap_or_else(|| error.kind()),
-        text: error.to_string(),
-        hints,
-    }
+    let kind = error.context().cause.unwrap_or_else(|| error.kind());
+    WholeFailure { text: format!("connecting by all seeds together fails with {kind:?}"), hints }
 }
 
 /// Whether the bucket becomes ready, and whether a document can be asked for.
@@ -188,22 +191,26 @@ async fn ports(map: &ClusterMap, facts: &mut Facts, profile: Option<TlsProfile>,
     }
 }
 
-/// Ten round trips to each data node.
-async fn noops(driven: &mut Driven, facts: &mut Facts, clock: Clock) {
+/// Ten round trips on each key-value connection of an engine.
+async fn noops(
+    driven: &mut Driven,
+    found: &mut Vec<NoopFacts>,
+    left_out: &mut Vec<&'static str>,
+    clock: Clock,
+) {
     let Some(deadline) = clock.stage() else {
-        facts.left_out.push("round trips");
+        left_out.push("round trips");
         return;
     };
-    for round in 0..NOOPS {
+    for _ in 0..NOOPS {
         let now = Instant::now();
         if now >= deadline {
-            facts.left_out.push("some of the round trips");
+            left_out.push("some of the round trips");
             return;
         }
         let request = PingRequest {
             services: vec![Service::Kv],
             timeout: Some(deadline.saturating_duration_since(now)),
-            id: Some(format!("doctor-{round}")),
             ..PingRequest::default()
         };
         let op = driven.engine.ping(request, now);
@@ -213,25 +220,53 @@ async fn noops(driven: &mut Driven, facts: &mut Facts, clock: Clock) {
         };
         let mut unanswered = false;
         for ping in report.services.values().flatten().filter(|ping| !ping.remote.is_empty()) {
-            let place = facts.whole.noops.iter().position(|noop| noop.remote == ping.remote);
-            let place = place.unwrap_or_else(|| {
-                let noop = NoopFacts { remote: ping.remote.clone(), samples: Vec::new(), failed: 0 };
-                facts.whole.noops.push(noop);
-                facts.whole.noops.len() - 1
+            let place = found.iter().position(|noop| noop.remote == ping.remote).unwrap_or_else(|| {
+                found.push(NoopFacts { remote: ping.remote.clone(), samples: Vec::new(), failed: 0 });
+                found.len() - 1
             });
-            if let Some(noop) = facts.whole.noops.get_mut(place) {
-                match ping.latency.filter(|_| ping.state == PingState::Ok) {
-                    Some(latency) => noop.samples.push(latency),
-                    None => {
-                        noop.failed += 1;
-                        unanswered = true;
-                    }
+            let Some(noop) = found.get_mut(place) else { continue };
+            match ping.latency.filter(|_| ping.state == PingState::Ok) {
+                Some(latency) => noop.samples.push(latency),
+                None => {
+                    noop.failed += 1;
+                    unanswered = true;
                 }
             }
         }
         if unanswered {
             // The next rounds would only wait for the same node.
             return;
+        }
+    }
+}
+
+/// Without a bucket an engine keeps one connection: each data node gets an engine of its own.
+async fn noops_one_by_one(config: &EngineConfig, facts: &mut Facts, clock: Clock) {
+    let scheme = if facts.given.tls { "couchbases" } else { "couchbase" };
+    let reached =
+        facts.endpoints.iter().filter(|endpoint| endpoint.service == Service::Kv && endpoint.outcome.is_ok());
+    let tasks: Vec<_> = reached
+        .take(MOST)
+        .filter_map(|endpoint| {
+            let seed =
+                settee::connstr::parse(&format!("{scheme}://{}=kv", place(&endpoint.host, endpoint.port)));
+            let mut config = config.clone();
+            config.seeds = seed.ok()?.seeds;
+            config.options.bootstrap_on = BootstrapOn::Cccp;
+            Some(tokio::spawn(async move {
+                let (mut found, mut left_out) = (Vec::new(), Vec::new());
+                let mut driven = Driven::new(config);
+                noops(&mut driven, &mut found, &mut left_out, clock).await;
+                (found, left_out)
+            }))
+        })
+        .collect();
+    for task in tasks {
+        if let Ok((found, left_out)) = task.await {
+            facts.whole.noops.extend(found);
+            facts.left_out.extend(
+                left_out.into_iter().filter(|part| !facts.left_out.contains(part)).collect::<Vec<_>>(),
+            );
         }
     }
 }
