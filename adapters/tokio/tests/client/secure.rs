@@ -121,7 +121,8 @@ async fn tls_19_a_plain_port_is_recognised() {
     let text = sim.connection_string().replace("couchbase://", "couchbases://");
     let options = trusting(&sim).bootstrap_timeout(3 * SECOND);
     let error = settee_tokio::connect(&text, options).await.unwrap_err();
-    assert!(error.to_string().contains("TLS"), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("failed at TLS") && said.contains("check the port"), "{said}");
 }
 
 #[tokio::test]
