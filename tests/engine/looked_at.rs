@@ -1,12 +1,9 @@
 //! What an independent look at connecting has found: each of these hung, stormed or stopped for good.
 
-use crate::common::{Client, config, ms, net, secs};
+use crate::common::{Client, config, config_with, ms, net, password, secs};
 use crate::script::{ALONE, Request, alone, map_with, on, place, plain_map, send, usual};
-use settee::auth::{Authenticator, PasswordAuthenticator};
-use settee::connstr;
-use settee::engine::{DesiredState, EngineConfig, OpKind, Output, Response, Surroundings, WakeReason};
-use settee::options::Options;
-use settee::tls::PlatformStore;
+use settee::auth::{Authenticator, CertificateAuthenticator};
+use settee::engine::{DesiredState, EngineConfig, OpKind, Output, Response, WakeReason};
 use settee::wire::{Opcode, Status};
 use settee_sim::{ClientCertificates, Listener, Net, NodeId, Peer, PeerAction, Reachability};
 use std::cell::{Cell, RefCell};
@@ -14,17 +11,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 fn tls_config(net: &mut Net, text: &str) -> EngineConfig {
-    let unix_time = net.cluster().unix();
     let ca = net.cluster().ca_pem();
-    let surroundings = Surroundings {
-        files: &mut |_| Ok(ca.clone().into_bytes()),
-        platform: &mut PlatformStore::default,
-        trust: Vec::new(),
-        resolver: None,
-        unix_time,
-    };
-    let a = Authenticator::Password(PasswordAuthenticator::new("Administrator", "password").unwrap());
-    EngineConfig::with(&connstr::parse(text).unwrap(), Options::default(), a, surroundings).unwrap()
+    config_with(net, text, password("Administrator", "password"), &[("ca.pem", &ca)]).expect("valid settings")
 }
 
 /// Everything that the engine has to say, until it waits.
@@ -274,27 +262,12 @@ fn auth_7_a_managers_no_to_certificates_says_nothing_about_data_nodes() {
     let mut net = net(1);
     net.cluster().set_client_certificates(ClientCertificates::Enable);
     net.cluster().fail_http(NodeId(0), Some(401));
-    let unix_time = net.cluster().unix();
     let ca = net.cluster().ca_pem();
     let (chain, key) = net.cluster().client_certificate("Administrator");
-    let surroundings = Surroundings {
-        files: &mut |path| {
-            Ok(match path {
-                "ca.pem" => ca.clone(),
-                "user.pem" => chain.clone(),
-                _ => key.clone(),
-            }
-            .into_bytes())
-        },
-        platform: &mut PlatformStore::default,
-        trust: Vec::new(),
-        resolver: None,
-        unix_time,
-    };
-    let a = Authenticator::Certificate(settee::auth::CertificateAuthenticator::from_options());
     let text = "couchbases://10.0.0.1?trust_certificate=ca.pem&certificate_path=user.pem&key_path=user.key";
-    let config =
-        EngineConfig::with(&connstr::parse(text).unwrap(), Options::default(), a, surroundings).unwrap();
+    let files = [("ca.pem", ca.as_str()), ("user.pem", &chain), ("user.key", &key)];
+    let certificate = Authenticator::Certificate(CertificateAuthenticator::from_options());
+    let config = config_with(&mut net, text, certificate, &files).expect("valid settings");
     let kv = Net::listener_of(NodeId(0), Listener::KV_TLS);
     net.set_reachability(kv, Reachability::Refuse);
     let mut client = Client::with(net, config);
