@@ -11,6 +11,7 @@ use settee_sim::{Alternate, Certificates, DnsServer, DnsZone, Net, NodeId};
 use crate::common::{Client, net, node, secs, value};
 
 /// A configuration whose file `cluster.crt` holds this text.
+#[expect(clippy::unwrap_in_result, reason = "what is tested is the configuration's own result")]
 fn config(net: &mut Net, text: &str, file: &str) -> Result<EngineConfig, Box<ConfigError>> {
     let name_server = ([192, 0, 2, 53], 53).into();
     let login = PasswordAuthenticator::new("Administrator", "password").expect("a name");
