@@ -421,7 +421,7 @@ impl Engine {
         let by_manager = self.link(winner).is_some_and(|link| link.errand.is_some());
         if by_manager && hunt.targets.iter().any(|target| !target.over_http && target.round.unreachable) {
             info!(
-                "no data node was reached, the cluster map is a manager's: seeds that are data nodes are faster (BOOT-9)"
+                "no data node was reached, the cluster map is a manager's: seeds that are data nodes are faster"
             );
         }
         for index in hunt.running {

@@ -104,7 +104,10 @@ fn boot_9_a_refused_data_port_with_a_manager_that_answers_is_logged() {
         assert_eq!(client.end(op), Ok(Response::Ready));
         client
     });
-    let told = lines.iter().filter(|line| line.starts_with("INFO") && line.contains("BOOT-9")).count();
+    let told = lines
+        .iter()
+        .filter(|line| line.starts_with("INFO") && line.contains("seeds that are data nodes"))
+        .count();
     assert_eq!(told, 1, "{lines:#?}");
     let key = client.key_on(1);
     assert!(client.set(&key, "1").is_ok());
