@@ -198,7 +198,8 @@ fn the_readme_shows_the_error_of_seeds_that_are_all_dead() {
             net.set_reachability(Net::listener_of(NodeId(index), listener), reachability);
         }
     }
-    let text = connect(net, config("couchbase://10.0.0.1,10.0.0.2,nowhere.sim"), ErrorKind::UnambiguousTimeout);
+    let text =
+        connect(net, config("couchbase://10.0.0.1,10.0.0.2,nowhere.sim"), ErrorKind::UnambiguousTimeout);
     let text = without_times(&text).replace("; ", ";\n");
     let (name, page) = PAGES[0];
     assert!(page.contains(&format!("```text\n{text}\n```")), "{name} has to have this text:\n\n{text}");
