@@ -26,6 +26,8 @@ const BUCKET_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Between two rounds of pings.
 const PING_PAUSE: Duration = Duration::from_millis(10);
 const PING_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// So long may the answers to one round take.
+const ROUND: Duration = Duration::from_secs(10);
 /// So many troubles are listed in an error.
 const TROUBLES: usize = 16;
 /// So many characters of a manager's texts are shown in an error.
@@ -258,7 +260,8 @@ impl Engine {
                 self.fail(id, ErrorKind::ServiceNotAvailable, Some(why));
                 return false;
             }
-            self.begin_round(id, bucket, &services, deadline);
+            // What is silent is asked anew after a while, by another connection.
+            self.begin_round(id, bucket, &services, deadline.min(self.after(ROUND)));
             return true;
         };
         let round = &self.rounds[place];

@@ -1,9 +1,11 @@
 //! What a second independent look has found: each of these waited in vain, or for the wrong thing.
 
 use crate::common::{Client, ms, net, node, secs, upsert};
+use crate::health::{ALL, at, net_with};
 use settee::engine::{DesiredState, OpKind, ReadyRequest};
+use settee::map::Service;
 use settee::wire::{Opcode, Status};
-use settee_sim::{Action, NodeId, Reachability, Rule};
+use settee_sim::{Action, NodeId, Reachability, Rule, Service as Offered};
 use std::time::Duration;
 
 #[test]
@@ -102,4 +104,22 @@ fn everything_ends_once_whenever_the_engine_is_shut_down() {
         let now = client.now();
         assert!(client.engine().health(now).connections.is_empty());
     }
+}
+
+#[test]
+fn boot_28_a_service_that_leaves_a_ping_unanswered_is_asked_again() {
+    let mut client = Client::connect(net_with(1, &ALL), "couchbase://10.0.0.1");
+    client.world.net.set_reachability(at(0, Offered::Query), Reachability::Swallow);
+    let now = client.now();
+    let request = ReadyRequest {
+        bucket: Some(client.bucket()),
+        desired: DesiredState::Online,
+        services: vec![Service::Query],
+        timeout: secs(60),
+    };
+    let op = client.engine().wait_until_ready_with(request, now);
+    client.run_for(secs(2));
+    client.world.net.set_reachability(at(0, Offered::Query), Reachability::Open);
+    assert!(client.end(op).is_ok());
+    assert!(client.now() - now < secs(13), "{:?}", client.now() - now);
 }
