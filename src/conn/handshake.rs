@@ -91,6 +91,16 @@ impl ConnFailure {
         Self { stage: Stage::Auth, kind: ErrorKind::AuthenticationFailure, text, status: Some(status) }
     }
 
+    /// They were accepted, and have expired since (AUTH-12). Whether they are refused for good, the next login tells.
+    fn stale() -> Self {
+        Self {
+            stage: Stage::Map,
+            kind: ErrorKind::AuthenticationFailure,
+            text: "the credentials have expired at the server".to_owned(),
+            status: Some(Status::AUTH_STALE),
+        }
+    }
+
     fn auth(error: &AuthError) -> Self {
         let (kind, status) = match error {
             AuthError::InvalidArgument(_) | AuthError::NothingAllowed { .. } => {
@@ -331,6 +341,9 @@ impl Handshake {
             }
             Step::ErrorMap | Step::ListMechs => {}
             _ => self.stage = step.stage(),
+        }
+        if status == Status::AUTH_STALE && matches!(step, Step::Select(_) | Step::Config(_)) {
+            return Err(ConnFailure::stale());
         }
         match step {
             Step::Hello => self.on_hello(status, &value)?,

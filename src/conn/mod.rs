@@ -643,10 +643,6 @@ impl<T: Copy> State<T> {
             Err(_) => Bytes::new(),
         };
         let status = frame.header.status();
-        if status == Status::AUTH_STALE {
-            self.events.push_back(ConnEvent::Stale);
-            return;
-        }
         let result = self.handshake.on_answer(step, status, frame.header.datatype, value, &mut self.events);
         match result {
             Err(failure) => self.fail(failure),

@@ -91,17 +91,19 @@ impl Engine {
             return;
         }
         let bucket = entry.bucket as usize;
-        let slots = &self.buckets[bucket].slots;
-        let ready = slots.iter().flatten().copied().find(|&index| {
+        let links: Vec<u32> = self.buckets[bucket].slots.iter().flatten().copied().collect();
+        // One that may be dead is asked for a sign of life, and the next one for the id (LIFE-6).
+        let ready = links.into_iter().find(|&index| {
             self.link(index).is_some_and(|link| {
                 link.draining.is_none() && link.connection().is_some_and(crate::conn::Connection::can_send)
-            })
+            }) && self.is_trusted(index)
         });
         // Without a node that is ready and has room, the first one that gets so is asked.
         let Some(index) = ready else {
             self.buckets[bucket].lookups_owed = true;
             return;
         };
+        let entry = &self.collections[collection as usize];
         let path = bytes::Bytes::from(format!("{}.{}", entry.scope, entry.name));
         let Some(connection) = self.link_mut(index).and_then(Link::connection_mut) else { return };
         if !connection.features().contains(Feature::COLLECTIONS) {

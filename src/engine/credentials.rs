@@ -215,7 +215,7 @@ impl Engine {
                     Swap::Waiting => break,
                     Swap::Over => replacement.pause = FIRST_PAUSE,
                     Swap::Lost => {
-                        replacement.todo.push_front((current.old, current.conn));
+                        replacement.todo.push_back((current.old, current.conn));
                         replacement.next_at = self.after(replacement.pause);
                         replacement.pause = (replacement.pause * 2).min(PAUSE_MAX);
                     }
@@ -299,6 +299,11 @@ impl Engine {
             return Swap::Over;
         };
         if !ready {
+            if new_link.is_some_and(|link| matches!(link.phase, Phase::Waiting { .. })) {
+                // Its node takes none at the moment: the others have their turn meanwhile.
+                self.remove_link(new);
+                return Swap::Lost;
+            }
             return Swap::Waiting;
         }
         for slot in &mut self.buckets[bucket as usize].slots {

@@ -1,6 +1,5 @@
 //! How links fail and go, and what becomes of what was asked on them (`kv-protocol.md` 8.3, BOOT-25).
 
-use super::fetch::{Errand, Want};
 use super::link::{App, Failure, Link, Phase, Role};
 use std::time::Duration;
 
@@ -206,7 +205,7 @@ impl Engine {
             }
             Role::Errand => {
                 let errand = self.link(index).and_then(|link| link.errand.clone());
-                if let Some(Errand { want: Want::Answer(number), .. }) = errand {
+                if let Some(number) = errand.and_then(|errand| errand.want.asker()) {
                     self.note_errand(number, index);
                     self.remove_link(index);
                     self.on_web_answer(number, &Err(failure));

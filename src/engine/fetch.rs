@@ -22,6 +22,18 @@ pub(super) enum Want {
     Map,
     /// An answer for whoever has this number.
     Answer(u64),
+    /// The same without its body, which nobody reads: there may be many at a time.
+    Status(u64),
+}
+
+impl Want {
+    /// The number of whoever asked.
+    pub(super) const fn asker(self) -> Option<u64> {
+        match self {
+            Self::Answer(number) | Self::Status(number) => Some(number),
+            Self::Stream | Self::Map => None,
+        }
+    }
 }
 
 /// One exchange under way.
@@ -76,6 +88,7 @@ impl Fetch {
                 Some(HttpEvent::Body(bytes)) if streams(self.status, self.want) => {
                     self.splitter.push(&bytes)?
                 }
+                Some(HttpEvent::Body(_)) if matches!(self.want, Want::Status(_)) => {}
                 Some(HttpEvent::Body(bytes)) => {
                     if self.body.len() + bytes.len() > BODY_MAX {
                         return Err(HttpError::MessageTooLong { limit: BODY_MAX });
@@ -88,6 +101,36 @@ impl Fetch {
                     return Ok(Some(FetchEvent::Done { status, body: self.body.split().freeze() }));
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::{Method, Request};
+
+    #[test]
+    fn the_body_of_a_pings_answer_is_not_kept() {
+        for (want, kept) in [(Want::Status(1), 0), (Want::Answer(1), 1 << 20)] {
+            let request = Request {
+                method: Method::Get,
+                host: "h".into(),
+                port: 8093,
+                path: "/admin/ping".into(),
+                authorization: None,
+                user_agent: "a".into(),
+            };
+            let mut fetch = Fetch::new(Exchange::new(&request), want);
+            fetch.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n").expect("a head");
+            let mut done = None;
+            for _ in 0..16 {
+                fetch.receive(&[b'x'; 1 << 16]).expect("a part of the body");
+                done = fetch.poll().expect("all is well");
+                assert!(fetch.body.len() <= kept);
+            }
+            let Some(FetchEvent::Done { status: 200, body }) = done else { panic!("{done:?}") };
+            assert_eq!(body.len(), kept);
         }
     }
 }

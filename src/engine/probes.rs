@@ -291,7 +291,7 @@ impl Engine {
     fn ask_http(&mut self, probe: &mut Probe, deadline: Instant) {
         let Some(endpoint) = probe.remote.clone() else { return };
         let errand =
-            Errand { path: path(probe.service).to_owned(), want: Want::Answer(u64::from(probe.number)) };
+            Errand { path: path(probe.service).to_owned(), want: Want::Status(u64::from(probe.number)) };
         probe.step = Step::Asked;
         let index = self.new_link(endpoint, None, Role::Errand, Some(errand));
         if let Some(link) = self.link(index) {
@@ -406,7 +406,7 @@ impl Engine {
     /// Closes the link of an errand that nobody waits for.
     pub(super) fn remove_errand(&mut self, number: u32) {
         let is_it = |link: &Link| {
-            link.errand.as_ref().is_some_and(|errand| errand.want == Want::Answer(u64::from(number)))
+            link.errand.as_ref().is_some_and(|errand| errand.want.asker() == Some(u64::from(number)))
         };
         let found = self.link_indexes().into_iter().find(|&index| self.link(index).is_some_and(is_it));
         if let Some(index) = found {

@@ -26,8 +26,12 @@ const BUCKET_PAUSE_MAX: Duration = Duration::from_secs(2);
 /// Between two rounds of pings.
 const PING_PAUSE: Duration = Duration::from_millis(10);
 const PING_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// So long may the answers to one round take.
+const ROUND: Duration = Duration::from_secs(10);
 /// So many troubles are listed in an error.
 const TROUBLES: usize = 16;
+/// So many characters of a manager's texts are shown in an error.
+const TEXT: usize = 128;
 
 /// What [`Engine::wait_until_ready_with`] waits for. A state of "offline" cannot be asked for (BOOT-28).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,7 +260,8 @@ impl Engine {
                 self.fail(id, ErrorKind::ServiceNotAvailable, Some(why));
                 return false;
             }
-            self.begin_round(id, bucket, &services, deadline);
+            // What is silent is asked anew after a while, by another connection.
+            self.begin_round(id, bucket, &services, deadline.min(self.after(ROUND)));
             return true;
         };
         let round = &self.rounds[place];
@@ -311,6 +316,11 @@ impl Engine {
     }
 }
 
+/// A server's text as far as an error shows it.
+fn cut(text: &str) -> &str {
+    text.char_indices().nth(TEXT).map_or(text, |(end, _)| &text[..end])
+}
+
 /// Whether a manager's answer lets the wait go on.
 fn judge_nodes(answer: &WebAnswer, desired: DesiredState) -> Result<(), String> {
     match answer.status {
@@ -324,8 +334,10 @@ fn judge_nodes(answer: &WebAnswer, desired: DesiredState) -> Result<(), String> 
     let document: BucketDocument =
         serde_json::from_slice(&answer.body).map_err(|error| format!("not readable: {error}"))?;
     let ill = document.nodes.iter().filter(|node| node.status != "healthy");
-    let ill: Vec<String> =
-        ill.take(TROUBLES).map(|node| format!("{} is {:?}", node.hostname, node.status)).collect();
+    let ill: Vec<String> = ill
+        .take(TROUBLES)
+        .map(|node| format!("{} is {:?}", cut(&node.hostname), cut(&node.status)))
+        .collect();
     let enough = match desired {
         DesiredState::Online => ill.is_empty() && !document.nodes.is_empty(),
         DesiredState::Degraded => document.nodes.iter().any(|node| node.status == "healthy"),

@@ -51,18 +51,15 @@ impl Engine {
         }
     }
 
-    /// Whether requests may be written to a connection. A suspected one is asked for a sign of life as soon as something
-    /// waits for it.
+    /// Whether a request that there is may be written to a connection. A suspected one is asked for a sign of life first.
     pub(super) fn is_trusted(&mut self, index: u32) -> bool {
         let until = self.after(PATIENCE);
         let Some(link) = self.link_mut(index) else { return false };
         match link.notes.suspicion {
             Suspicion::None => true,
             Suspicion::Suspect => {
-                if !link.queue.is_empty() {
-                    link.notes.suspicion = Suspicion::Probed(until);
-                    self.probe(index);
-                }
+                link.notes.suspicion = Suspicion::Probed(until);
+                self.probe(index);
                 false
             }
             Suspicion::Probed(_) if link.connection().is_some_and(Connection::awaits_probe) => false,

@@ -179,7 +179,7 @@ impl Engine {
     fn on_http_answer(&mut self, index: u32, status: u16, body: bytes::Bytes) {
         let Some(link) = self.link(index) else { return };
         let Some(errand) = link.errand.clone() else { return };
-        if let Want::Answer(number) = errand.want {
+        if let Some(number) = errand.want.asker() {
             self.note_errand(number, index);
             self.remove_link(index);
             self.on_web_answer(number, &Ok(WebAnswer { status, body }));

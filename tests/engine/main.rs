@@ -23,6 +23,7 @@ mod maps;
 mod memcached;
 mod networks;
 mod oddities;
+mod rechecked;
 mod recovery;
 mod reviewed;
 #[cfg(all(feature = "tracing", any(feature = "tls", feature = "tls-aws-lc-rs")))]

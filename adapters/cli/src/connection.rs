@@ -18,7 +18,13 @@ use crate::terminal;
 #[derive(clap::Args, Debug)]
 pub(crate) struct ConnectionArgs {
     /// The cluster. Without one, an embedded simulated cluster is used that ends with the command.
-    #[arg(short = 'c', long = "connstr", value_name = "CONNSTR", env = "SETTEE_CONNSTR")]
+    #[arg(
+        short = 'c',
+        long = "connstr",
+        value_name = "CONNSTR",
+        env = "SETTEE_CONNSTR",
+        hide_env_values = true
+    )]
     connection_string: Option<String>,
     #[command(flatten)]
     login: Login,

@@ -21,7 +21,12 @@ const LONGEST: Duration = Duration::from_secs(60);
 #[derive(clap::Args, Debug)]
 pub(crate) struct Target {
     /// The connection string.
-    #[arg(value_name = "CONNSTR", env = "SETTEE_CONNSTR", allow_hyphen_values = true)]
+    #[arg(
+        value_name = "CONNSTR",
+        env = "SETTEE_CONNSTR",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
     pub(crate) connection_string: String,
     /// The user.
     #[arg(short, long, visible_alias = "username", env = "SETTEE_USERNAME", default_value = "Administrator")]
@@ -116,6 +121,17 @@ fn name_server(text: &str) -> Result<SocketAddr, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_help_shows_what_the_environment_holds() {
+        use clap::Args as _;
+
+        let command = Target::augment_args(clap::Command::new("settee"));
+        for argument in command.get_arguments().filter(|it| it.get_env().is_some()) {
+            let harmless = argument.get_id() == "user";
+            assert!(harmless || argument.is_hide_env_values_set(), "{}", argument.get_id());
+        }
+    }
 
     #[test]
     fn seconds_are_bounded() {
