@@ -19,8 +19,8 @@ impl Engine {
     /// Moves the clock that certificates are checked by.
     pub(super) fn tell_tls_the_time(&self) {
         if let Some(profile) = &self.tls {
-            profile
-                .set_unix_time(self.config.unix_time + self.now.saturating_duration_since(self.clock_read));
+            let passed = self.now.saturating_duration_since(self.clock_read);
+            profile.set_unix_time(self.config.unix_time.saturating_add(passed));
         }
     }
 

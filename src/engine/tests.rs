@@ -158,3 +158,15 @@ fn what_is_waited_for_behind_the_end_ends_at_once() {
     assert_eq!(ended, [bootstrap, ready]);
     assert_eq!(engine.operations(), 0);
 }
+
+#[cfg(feature = "tls-core")]
+#[test]
+fn any_wall_clock_can_be_set() {
+    let start = Instant::now();
+    let mut engine = Engine::new(config("couchbases://127.0.0.1/b"), [1; 32], start);
+    engine.set_unix_time(Duration::MAX, start);
+    let conn = dials(&drain(&mut engine).0)[0];
+    engine.handle_input(Input::Connected { conn, local: None }, start + Duration::from_secs(1));
+    drain(&mut engine);
+    assert!(engine.transmit(conn).count() > 0, "the handshake begins");
+}

@@ -3,10 +3,14 @@
 //! The bytes choose a configuration, then steps. A step is something that the application, the clock or the network
 //! does. The network is played by [`peer`]: it reads what the engine sends, so that its answers fit, or nearly.
 
+mod application;
 mod choices;
+mod names;
+mod network;
 mod peer;
 mod settings;
 mod topology;
+mod web;
 mod work;
 mod world;
 

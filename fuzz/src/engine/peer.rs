@@ -1,26 +1,57 @@
 //! One connection as the server sees it: what was asked, and answers that fit, or nearly.
+//!
+//! What is spoken on it shows in what the engine sends, except to a name server and under TLS.
 
 use settee::auth::Mechanism;
 use settee::ids::{Cas, Opaque};
 use settee::wire::{Decoder, Encode, Magic, Opcode, ServerOpcode, Status};
 
 use super::choices::Choices;
+use super::names::Stream;
 use super::topology::{BUCKETS, Topology};
+use super::web::Manager;
 use super::{PASSWORD, settings};
 use crate::sasl;
 
 /// A request that waits for its answer.
 #[derive(Clone)]
-pub(super) struct Request {
-    pub(super) opcode: Opcode,
-    pub(super) opaque: Opaque,
+struct Request {
+    opcode: Opcode,
+    opaque: Opaque,
     key: Vec<u8>,
     value: Vec<u8>,
 }
 
+/// What is spoken on a connection.
+#[derive(Default)]
+pub(super) enum Speech {
+    /// Nothing yet.
+    #[default]
+    Unknown,
+    KeyValue,
+    Http(Manager),
+    Dns(Stream),
+    /// Without a handshake that could succeed.
+    Tls,
+}
+
+/// What peers of all kinds say to a TLS client that expects a server's hello.
+const NO_HELLO: [&[u8]; 9] = [
+    b"\x15\x03\x03\x00\x02\x02\x28",
+    b"\x15\x03\x03\x00\x02\x01\x00",
+    b"\x15\x03\x03\x00\x02\x02\x30",
+    b"\x14\x03\x03\x00\x01\x01",
+    b"\x16\x03\x03\x00\x04\x0e\x00\x00\x00",
+    b"\x16\x03\x03\x00\x2a\x02\x00\x00\x26\x03\x03",
+    b"\x17\x03\x03\x40\x00",
+    b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+    b"\x81\x1f\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00",
+];
+
 /// The server's end of a connection.
 #[derive(Default)]
 pub(super) struct Peer {
+    pub(super) speech: Speech,
     decoder: Decoder,
     /// The engine was told so.
     pub(super) connected: bool,
@@ -28,7 +59,7 @@ pub(super) struct Peer {
     pub(super) announced: bool,
     /// What the engine lent last and was not told to be written.
     pub(super) lent: Vec<u8>,
-    pub(super) requests: Vec<Request>,
+    requests: Vec<Request>,
     /// Answers that the engine has not received yet.
     pub(super) outbox: Vec<u8>,
     bucket: Option<String>,
@@ -93,12 +124,29 @@ impl Reply {
 }
 
 impl Peer {
-    /// Takes bytes that the engine sent: whole requests that can be read, their opaques apart from each other.
+    pub(super) fn new(speech: Speech) -> Self {
+        Self { speech, ..Self::default() }
+    }
+
+    /// Takes bytes that the engine sent.
     pub(super) fn take(&mut self, len: usize) {
         let bytes: Vec<u8> = self.lent.drain(..len).collect();
+        if let (Speech::Unknown, Some(first)) = (&self.speech, bytes.first()) {
+            self.speech = if *first == b'G' { Speech::Http(Manager::default()) } else { Speech::KeyValue };
+        }
+        match &mut self.speech {
+            Speech::KeyValue => self.take_requests(&bytes),
+            Speech::Http(manager) => manager.take(&bytes),
+            Speech::Dns(stream) => stream.take(&bytes),
+            Speech::Tls | Speech::Unknown => {}
+        }
+    }
+
+    /// Whole requests that can be read, their opaques apart from each other.
+    fn take_requests(&mut self, bytes: &[u8]) {
         let requests = &mut self.requests;
         let result = self.decoder.feed(
-            &bytes,
+            bytes,
             |_| u32::MAX,
             |frame| {
                 let header = frame.header;
@@ -122,19 +170,38 @@ impl Peer {
         result.expect("the engine sends whole frames");
     }
 
-    /// Answers a request as an honest server would.
-    pub(super) fn answer(&mut self, request: &Request, topology: &Topology) {
-        let reply = self.fitting(request, topology);
-        reply.emit(&mut self.outbox);
+    /// Answers all that was asked as an honest server would.
+    pub(super) fn answer_all(&mut self, topology: &Topology) {
+        match &mut self.speech {
+            Speech::KeyValue => {
+                for request in std::mem::take(&mut self.requests) {
+                    self.fitting(&request, topology).emit(&mut self.outbox);
+                }
+            }
+            Speech::Http(manager) => manager.answer(topology, &mut self.outbox),
+            Speech::Dns(stream) => stream.answer_all(&mut self.outbox),
+            Speech::Tls | Speech::Unknown => {}
+        }
     }
 
-    /// Answers a request in some way.
-    pub(super) fn answer_oddly(&mut self, request: &Request, topology: &Topology, u: &mut Choices<'_>) {
-        let reply = self.fitting(request, topology);
-        let reply = alter(reply, topology, u);
-        reply.emit(&mut self.outbox);
-        if u.one_in(16) {
-            reply.emit(&mut self.outbox);
+    /// Answers one request of any, out of turn and in any way.
+    pub(super) fn answer_one(&mut self, topology: &Topology, u: &mut Choices<'_>) {
+        match &mut self.speech {
+            Speech::KeyValue if !self.requests.is_empty() => {
+                let request = self.requests.remove(u.below(self.requests.len()));
+                let reply = alter(self.fitting(&request, topology), topology, u);
+                reply.emit(&mut self.outbox);
+                if u.one_in(16) {
+                    reply.emit(&mut self.outbox);
+                }
+            }
+            Speech::Http(manager) => manager.answer_oddly(topology, u, &mut self.outbox),
+            Speech::Dns(stream) => stream.answer_one(u, &mut self.outbox),
+            Speech::Tls => {
+                self.outbox.extend_from_slice(u.of(&NO_HELLO));
+                self.outbox.extend_from_slice(u.bytes(40));
+            }
+            Speech::KeyValue | Speech::Unknown => {}
         }
     }
 
@@ -164,6 +231,9 @@ impl Peer {
                 Ok(name) if BUCKETS[..2].contains(&name) => self.bucket = Some(name.to_owned()),
                 _ => return reply.refused(Status::KEY_ENOENT, b""),
             },
+            Opcode::GET_CLUSTER_CONFIG if topology.is_memcached(self.bucket.as_deref()) => {
+                return reply.refused(Status::NOT_SUPPORTED, b"");
+            }
             Opcode::GET_CLUSTER_CONFIG => {
                 reply.value = topology.document(self.bucket.as_deref()).into();
                 reply.datatype = 1;

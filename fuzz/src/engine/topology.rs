@@ -13,7 +13,13 @@ pub(super) struct Topology {
     holes: u8,
     vbuckets: u8,
     form: u8,
+    kind: u8,
 }
+
+/// Bits of [`Topology::kind`].
+const MEMCACHED: u8 = 1;
+const SERVICES: u8 = 2;
+const NO_MANAGERS: u8 = 4;
 
 /// Bits of [`Topology::form`].
 const NO_EPOCH: u8 = 1;
@@ -26,7 +32,7 @@ const NO_COLLECTIONS: u8 = 64;
 
 impl Topology {
     pub(super) fn new() -> Self {
-        Self { rev: 1, epoch: 1, nodes: 2, shift: 0, holes: 0, vbuckets: 4, form: 0 }
+        Self { rev: 1, epoch: 1, nodes: 2, shift: 0, holes: 0, vbuckets: 4, form: 0, kind: 0 }
     }
 
     /// Something changes, and mostly the version with it.
@@ -45,6 +51,17 @@ impl Topology {
         }
     }
 
+    /// The second bucket becomes a memcached bucket, services come and go.
+    pub(super) fn change_kind(&mut self, u: &mut Choices<'_>) {
+        self.kind = u.byte();
+        self.rev = self.rev.wrapping_add(1);
+    }
+
+    /// Whether a bucket is one without vbuckets, whose maps come from managers.
+    pub(super) fn is_memcached(&self, bucket: Option<&str>) -> bool {
+        self.kind & MEMCACHED != 0 && bucket == Some(BUCKETS[1])
+    }
+
     pub(super) fn version(&self) -> (i64, i64) {
         (self.epoch.into(), self.rev.into())
     }
@@ -58,7 +75,17 @@ impl Topology {
         let host =
             |node: u8| if self.has(NAMES) { format!("n{node}.lan") } else { format!("127.0.0.{}", node + 1) };
         let ports = |node: u8| {
-            if self.has(MISSING_PORT) && node == 1 { r#""mgmt":8091"# } else { r#""kv":11210,"mgmt":8091"# }
+            let mut ports = Vec::new();
+            if !self.has(MISSING_PORT) || node != 1 {
+                ports.push(r#""kv":11210"#);
+            }
+            if self.kind & NO_MANAGERS == 0 {
+                ports.push(r#""mgmt":8091"#);
+            }
+            if self.kind & SERVICES != 0 {
+                ports.push(r#""n1ql":8093,"fts":8094,"cbas":8095,"capi":8092"#);
+            }
+            ports.join(",")
         };
         let nodes_ext: Vec<_> = (0..self.nodes)
             .map(|node| {
@@ -79,6 +106,15 @@ impl Topology {
             return head + r#","clusterCapabilitiesVer":[1,0],"clusterCapabilities":{}}"#;
         };
 
+        let short: Vec<_> =
+            (0..self.nodes).map(|node| format!(r#"{{"hostname":"{}:8091"}}"#, host(node))).collect();
+        let uuid = u8::from(self.has(OTHER_UUID)) + 7;
+        if self.is_memcached(Some(bucket)) {
+            return format!(
+                r#"{head},"name":"{bucket}","uuid":"{uuid:x}","nodeLocator":"ketama","bucketType":"memcached","bucketCapabilities":[],"nodes":[{}]}}"#,
+                short.join(","),
+            );
+        }
         let row = |vbucket: u8, shift: u8| {
             let hole = self.holes >> (vbucket % 8) & 1 == 1;
             let active = i16::from(vbucket.wrapping_add(shift) % self.nodes);
@@ -88,8 +124,6 @@ impl Topology {
         let rows =
             |shift: u8| (0..self.vbuckets).map(|vbucket| row(vbucket, shift)).collect::<Vec<_>>().join(",");
         let servers: Vec<_> = (0..self.nodes).map(|node| format!(r#""{}:11210""#, host(node))).collect();
-        let short: Vec<_> =
-            (0..self.nodes).map(|node| format!(r#"{{"hostname":"{}:8091"}}"#, host(node))).collect();
         let forward = if self.has(FORWARD) {
             format!(r#","vBucketMapForward":[{}]"#, rows(self.shift.wrapping_add(1)))
         } else {
@@ -97,8 +131,7 @@ impl Topology {
         };
         let collections = if self.has(NO_COLLECTIONS) { "" } else { r#""collections","# };
         format!(
-            r#"{head},"name":"{bucket}","uuid":"{:x}","nodeLocator":"vbucket","bucketType":"membase","bucketCapabilities":[{collections}"xattr","durableWrite"],"nodes":[{}],"vBucketServerMap":{{"hashAlgorithm":"CRC","numReplicas":1,"serverList":[{}],"vBucketMap":[{}]{forward}}}}}"#,
-            u8::from(self.has(OTHER_UUID)) + 7,
+            r#"{head},"name":"{bucket}","uuid":"{uuid:x}","nodeLocator":"vbucket","bucketType":"membase","bucketCapabilities":[{collections}"xattr","durableWrite"],"nodes":[{}],"vBucketServerMap":{{"hashAlgorithm":"CRC","numReplicas":1,"serverList":[{}],"vBucketMap":[{}]{forward}}}}}"#,
             short.join(","),
             servers.join(","),
             rows(self.shift),

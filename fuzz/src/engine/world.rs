@@ -2,70 +2,82 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use settee::engine::{
-    BucketRef, CollectionRef, ConnId, DesiredState, Durability, Engine, Event, Input, LinkError, LookupError,
-    LookupId, OpId, Output, RejectReason,
+    BucketRef, CollectionRef, ConnId, Datagram, Engine, Event, Input, LookupId, OpId, Output, PingReport,
+    PingState, QueryId,
 };
 
 use super::choices::Choices;
-use super::peer::Peer;
-use super::topology::{BUCKETS, Topology};
-use super::{settings, work};
+use super::names::SERVERS;
+use super::peer::{Peer, Speech};
+use super::settings::{self, Network};
+use super::topology::Topology;
+use super::work;
 
 /// More outputs without a wait are a loop.
 const OUTPUTS_MAX: usize = 20_000;
 /// More wakes before a shut-down is done are a loop.
 const WAKES_MAX: usize = 20_000;
-/// With a durability level an operation gets at least this long.
-const DURABLE_MIN: Duration = Duration::from_millis(1500);
-
-const ADDRESSES: [IpAddr; 3] = [
-    IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 9)),
-    IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
-    IpAddr::V4(std::net::Ipv4Addr::new(127, 0, 0, 8)),
-];
+/// After its last operation an engine may take so long to end its TLS sessions.
+const FAREWELL: Duration = Duration::from_millis(200);
+/// More connections than three buckets, three pings and three waits can need.
+const CONNECTIONS_MAX: usize = 400;
 
 pub(super) struct World<'d> {
-    u: Choices<'d>,
-    engine: Engine,
-    now: Instant,
+    pub(super) u: Choices<'d>,
+    pub(super) engine: Engine,
+    pub(super) now: Instant,
     wake: Option<Instant>,
-    topology: Topology,
+    pub(super) network: Network,
+    pub(super) topology: Topology,
 
-    conns: BTreeMap<ConnId, Peer>,
+    pub(super) conns: BTreeMap<ConnId, Peer>,
     /// Every connection that ever was.
-    seen: BTreeSet<ConnId>,
+    pub(super) seen: BTreeSet<ConnId>,
     /// Ended since the outputs were last taken, which may still speak of them.
-    just_lost: BTreeSet<ConnId>,
-    lookups: Vec<LookupId>,
+    pub(super) just_lost: BTreeSet<ConnId>,
+    pub(super) lookups: Vec<LookupId>,
+    /// Answered since the outputs were last taken, which may still give them up.
+    pub(super) just_answered: BTreeSet<LookupId>,
+    /// Queries with an open socket, and what was asked there last.
+    pub(super) queries: BTreeMap<QueryId, Option<Datagram>>,
+    pub(super) ended_queries: BTreeSet<QueryId>,
 
-    buckets: Vec<BucketRef>,
-    collections: Vec<CollectionRef>,
+    pub(super) buckets: Vec<BucketRef>,
+    pub(super) collections: Vec<CollectionRef>,
     /// Operations under way, and when they have to end.
-    pending: BTreeMap<OpId, Pending>,
-    ended: BTreeSet<OpId>,
+    pub(super) pending: BTreeMap<OpId, Pending>,
+    pub(super) ended: BTreeSet<OpId>,
     /// Cancelled since the outputs were last taken: they may have ended just before.
-    just_cancelled: BTreeSet<OpId>,
+    pub(super) just_cancelled: BTreeSet<OpId>,
 
-    was_full: bool,
-    shut: bool,
+    pub(super) was_full: bool,
+    pub(super) shut: bool,
     closed: bool,
+    steps: u32,
     digest: Option<DefaultHasher>,
 }
 
-struct Pending {
-    /// Not one that waits for a state of the cluster.
-    counts: bool,
-    deadline: Option<Instant>,
+pub(super) struct Pending {
+    pub(super) kind: Kind,
+    pub(super) deadline: Option<Instant>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Operation,
+    /// It waits for a state of the cluster.
+    Watcher,
+    Ping,
 }
 
 impl<'d> World<'d> {
     pub(super) fn new(mut u: Choices<'d>, now: Instant, digest: bool) -> Self {
-        u.byte(); // It has chosen whether the run is repeated.
-        let config = settings::config(&mut u);
+        // Its other bits have chosen whether the run is repeated.
+        let network = Network::new(u.byte());
+        let config = settings::config(&mut u, network);
         let mut engine = Engine::new(config, [7; 32], now);
         let mut buckets = Vec::new();
         let mut collections = Vec::new();
@@ -80,11 +92,15 @@ impl<'d> World<'d> {
             engine,
             now,
             wake: None,
+            network,
             topology: Topology::new(),
             conns: BTreeMap::new(),
             seen: BTreeSet::new(),
             just_lost: BTreeSet::new(),
             lookups: Vec::new(),
+            just_answered: BTreeSet::new(),
+            queries: BTreeMap::new(),
+            ended_queries: BTreeSet::new(),
             buckets,
             collections,
             pending: BTreeMap::new(),
@@ -93,6 +109,7 @@ impl<'d> World<'d> {
             was_full: false,
             shut: false,
             closed: false,
+            steps: 0,
             digest: digest.then(DefaultHasher::new),
         }
     }
@@ -102,7 +119,8 @@ impl<'d> World<'d> {
         if self.u.is_over() {
             return false;
         }
-        match self.u.byte() % 32 {
+        let choice = self.u.byte();
+        match if choice < 192 { choice % 32 } else { 32 + choice % 16 } {
             0..=3 => self.submit(),
             4..=6 => self.serve(),
             7 => self.connect_one(),
@@ -122,8 +140,21 @@ impl<'d> World<'d> {
             28 => self.input_about_the_past(),
             29 => self.topology.change(&mut self.u),
             30 => self.odd_time(),
-            _ => self.maybe_shut_down(),
+            31 => self.maybe_shut_down(),
+            32 | 33 => self.ping(),
+            34 | 35 => self.watch_services(),
+            36 => self.change_credentials(),
+            37 => self.replace_connections(),
+            38 => self.set_wall_clock(),
+            39..=41 => self.answer_query_oddly(),
+            42 => self.fail_query(),
+            43 | 44 => self.end_one(),
+            45 => self.topology.change_kind(&mut self.u),
+            46 => self.serve(),
+            _ => self.answer_one(),
         }
+        self.steps += 1;
+        self.look();
         // Several inputs may come before the outputs are taken.
         if !self.u.one_in(6) {
             self.drain();
@@ -135,7 +166,7 @@ impl<'d> World<'d> {
     pub(super) fn finish(mut self) -> u64 {
         self.drain();
         let drain = if self.u.one_in(2) { Duration::ZERO } else { Duration::from_secs(3) };
-        let until = self.now + drain;
+        let until = self.now + drain + FAREWELL;
         self.engine.shut_down(drain, self.now);
         self.shut = true;
         self.drain();
@@ -151,6 +182,9 @@ impl<'d> World<'d> {
         assert!(self.closed, "the shut-down does not end");
         assert!(self.pending.is_empty(), "operations outlive the engine");
         assert!(self.conns.is_empty(), "connections outlive the engine");
+        assert!(self.queries.is_empty(), "queries outlive the engine");
+        assert!(self.lookups.is_empty(), "look-ups outlive the engine");
+        self.look();
         self.digest.map_or(0, |digest| digest.finish())
     }
 
@@ -161,7 +195,7 @@ impl<'d> World<'d> {
     }
 
     /// Takes outputs until the engine waits.
-    fn drain(&mut self) {
+    pub(super) fn drain(&mut self) {
         let mut count = 0;
         loop {
             count += 1;
@@ -182,7 +216,14 @@ impl<'d> World<'d> {
                 _ if self.closed => panic!("an output behind the last one"),
                 Output::Connect(dial) => {
                     assert!(self.seen.insert(dial.conn), "a connection's id comes back");
-                    self.conns.insert(dial.conn, Peer::default());
+                    let speech = if SERVERS.contains(&dial.address) {
+                        Speech::Dns(Default::default())
+                    } else if self.engine.config().tls() {
+                        Speech::Tls
+                    } else {
+                        Speech::Unknown
+                    };
+                    self.conns.insert(dial.conn, Peer::new(speech));
                 }
                 Output::Disconnect(conn) => {
                     let known = self.conns.remove(&conn).is_some() || self.just_lost.contains(&conn);
@@ -199,21 +240,46 @@ impl<'d> World<'d> {
                     assert!(!lookup.name.is_empty() && !self.lookups.contains(&lookup.lookup));
                     self.lookups.push(lookup.lookup);
                 }
+                Output::CancelLookup(lookup) => {
+                    let place = self.lookups.iter().position(|&other| other == lookup);
+                    assert!(
+                        place.is_some() || self.just_answered.contains(&lookup),
+                        "a look-up that is none is given up"
+                    );
+                    place.map(|place| self.lookups.remove(place));
+                }
+                Output::Datagram(datagram) => {
+                    assert!(!self.ended_queries.contains(&datagram.query), "a query's id comes back");
+                    assert!(SERVERS.contains(&datagram.server) && datagram.payload.len() <= 512);
+                    self.queries.insert(datagram.query, Some(datagram));
+                    assert!(self.queries.len() <= 1, "more than one query at a time");
+                }
+                Output::EndQuery(query) => {
+                    self.queries.remove(&query);
+                    assert!(self.ended_queries.insert(query), "a query ends twice");
+                }
                 Output::Event(event) => self.on_event(event),
                 other => panic!("an output of an unknown kind: {other:?}"),
             }
         }
         self.just_lost.clear();
         self.just_cancelled.clear();
+        self.just_answered.clear();
         self.check();
     }
 
     fn on_event(&mut self, event: Event) {
         match event {
             Event::Completed { op, .. } => {
-                assert!(self.ended.insert(op), "an operation ends twice");
-                let known = self.pending.remove(&op).is_some() || self.just_cancelled.contains(&op);
-                assert!(known, "an operation ends that is none");
+                if let Some(kind) = self.end(op) {
+                    assert!(kind != Kind::Ping || self.shut, "a ping ends without a report");
+                }
+            }
+            Event::Pinged { op, report } => {
+                if let Some(kind) = self.end(op) {
+                    assert!(kind == Kind::Ping, "a report of what was no ping");
+                }
+                judge(&report);
             }
             Event::Writable => {
                 assert!(self.was_full, "room where room was");
@@ -227,10 +293,33 @@ impl<'d> World<'d> {
         }
     }
 
+    /// Something that was asked for has ended; what it was, unless it had been given up.
+    fn end(&mut self, op: OpId) -> Option<Kind> {
+        assert!(self.ended.insert(op), "an operation ends twice");
+        let pending = self.pending.remove(&op);
+        assert!(pending.is_some() || self.just_cancelled.contains(&op), "an operation ends that is none");
+        pending.map(|pending| pending.kind)
+    }
+
+    /// Reports can be asked for at any time, and change nothing.
+    fn look(&self) {
+        let health = self.engine.health(self.now);
+        assert_eq!(health.operations, self.engine.operations());
+        assert_eq!(health.counters, self.engine.counters());
+        assert!(health.failures.len() <= 32);
+        let report = self.engine.diagnostics(None, self.now);
+        assert_eq!(report.version, 2);
+        // Writing them takes longer than all the rest.
+        if self.steps % 16 == 1 {
+            serde_json::to_string(&health).expect("health has a JSON form");
+            serde_json::to_string(&report).expect("diagnostics have a JSON form");
+        }
+    }
+
     /// What holds whenever the engine waits.
     fn check(&mut self) {
         let config = self.engine.config();
-        let counting = self.pending.values().filter(|pending| pending.counts).count();
+        let counting = self.pending.values().filter(|pending| pending.kind == Kind::Operation).count();
         assert!(counting <= config.max_operations, "more operations than there is room for");
         assert_eq!(self.engine.operations(), self.pending.len(), "operations under way");
         let room = self.engine.operations() <= config.max_operations / 4 * 3;
@@ -242,7 +331,7 @@ impl<'d> World<'d> {
         if let Some(first) = self.pending.values().filter_map(|pending| pending.deadline).min() {
             assert!(self.wake.is_some_and(|wake| wake <= first), "nobody wakes the engine for a deadline");
         }
-        assert!(self.closed || self.conns.len() <= 64, "connections without bound");
+        assert!(self.closed || self.conns.len() <= CONNECTIONS_MAX, "connections without bound");
 
         let mut fresh = Vec::new();
         for (&conn, peer) in &mut self.conns {
@@ -253,113 +342,13 @@ impl<'d> World<'d> {
             }
             assert!(bytes.starts_with(&peer.lent), "bytes that were lent have changed");
             assert!(bytes.is_empty() || peer.announced, "bytes that nobody was told of");
-            fresh.extend_from_slice(&bytes[peer.lent.len()..]);
+            // Under TLS they are not the same from run to run.
+            if !matches!(peer.speech, Speech::Tls) {
+                fresh.extend_from_slice(&bytes[peer.lent.len()..]);
+            }
             peer.lent = bytes;
         }
         self.hash(fresh);
-    }
-
-    // ---- The application ----
-
-    fn submit(&mut self) {
-        let collection = match self.u.byte() {
-            255 => CollectionRef::from_raw(1000),
-            number if self.collections.is_empty() => CollectionRef::from_raw(number.into()),
-            number => self.collections[usize::from(number) % self.collections.len()],
-        };
-        for _ in 0..1 + self.u.below(3) {
-            let operation = work::operation(&mut self.u, collection);
-            let options = &self.engine.config().options;
-            let durable = operation.kind.durability() != Durability::None;
-            let timeout = match operation.timeout {
-                Some(timeout) if durable => timeout.max(DURABLE_MIN),
-                Some(timeout) => timeout,
-                None if durable => options.kv_durable_timeout,
-                None => options.kv_timeout,
-            };
-            let deadline = self.now.checked_add(timeout.max(Duration::from_nanos(1)));
-            let given = operation.clone();
-            if self.was_full {
-                // Which refusal a later word about room belongs to must be plain.
-                self.drain();
-            }
-            match self.engine.submit(operation, self.now) {
-                Ok(op) => {
-                    assert!(!self.shut, "taken after the shut-down");
-                    self.under_way(op, true, deadline);
-                }
-                Err(rejected) => {
-                    assert_eq!(
-                        (&rejected.operation.key, &rejected.operation.kind),
-                        (&given.key, &given.kind)
-                    );
-                    match rejected.why {
-                        RejectReason::Full => {
-                            assert!(self.engine.operations() >= self.engine.config().max_operations);
-                            self.was_full = true;
-                        }
-                        RejectReason::Closed => assert!(self.shut),
-                        _ => {}
-                    }
-                }
-            }
-        }
-    }
-
-    fn under_way(&mut self, op: OpId, counts: bool, deadline: Option<Instant>) {
-        assert!(!self.ended.contains(&op), "an operation's id comes back");
-        assert!(
-            self.pending.insert(op, Pending { counts, deadline }).is_none(),
-            "an operation's id is not its own"
-        );
-    }
-
-    fn cancel_one(&mut self) {
-        let Some(&op) = self.pending.keys().nth(self.u.below(self.pending.len())) else {
-            if let Some(&op) = self.ended.iter().nth(self.u.below(self.ended.len())) {
-                self.engine.cancel(op, self.now);
-            }
-            return;
-        };
-        self.engine.cancel(op, self.now);
-        self.pending.remove(&op);
-        self.just_cancelled.insert(op);
-    }
-
-    fn open(&mut self) {
-        let name = self.u.of(&BUCKETS);
-        let bucket = self.engine.open_bucket(name, self.now);
-        if !self.buckets.contains(&bucket) {
-            self.buckets.push(bucket);
-        }
-        let (scope, name) = self.u.of(&[("_default", "_default"), ("s", "c"), ("s", "d"), ("_default", "e")]);
-        let collection = self.engine.collection(bucket, scope, name);
-        if !self.collections.contains(&collection) {
-            self.collections.push(collection);
-        }
-    }
-
-    fn watch(&mut self) {
-        if self.u.one_in(3) {
-            let timeout = self.engine.config().options.bootstrap_timeout;
-            let op = self.engine.bootstrap(self.now);
-            self.under_way(op, false, self.now.checked_add(timeout));
-            return;
-        }
-        let bucket = self.buckets.get(self.u.below(self.buckets.len() + 1)).copied();
-        let desired = self.u.of(&[DesiredState::Online, DesiredState::Degraded]);
-        let timeout = self.u.of(&work::TIMES);
-        let op = self.engine.wait_until_ready(bucket, desired, timeout, self.now);
-        self.under_way(op, false, self.now.checked_add(timeout.max(Duration::from_nanos(1))));
-    }
-
-    fn maybe_shut_down(&mut self) {
-        if self.u.byte() < 200 {
-            return;
-        }
-        let drain = if self.u.one_in(8) { Duration::MAX } else { self.u.of(&work::TIMES) };
-        self.engine.shut_down(drain, self.now);
-        self.shut = true;
     }
 
     // ---- The clock ----
@@ -390,166 +379,14 @@ impl<'d> World<'d> {
             self.engine.handle_input(Input::Received { conn, data: &[] }, past);
         }
     }
+}
 
-    // ---- The network ----
-
-    fn some_conn(&mut self) -> Option<ConnId> {
-        let at = self.u.below(self.conns.len());
-        self.conns.keys().nth(at).copied()
+/// A report says something of each service, and can be written.
+fn judge(report: &PingReport) {
+    assert!(!report.id.is_empty() && report.version == 2);
+    for endpoint in report.services.values().flatten() {
+        assert!(endpoint.state == PingState::Ok || endpoint.details.is_some(), "no reason is given");
+        assert!(endpoint.state != PingState::Timeout || endpoint.latency.is_none());
     }
-
-    /// Everything goes well for a while: dials, look-ups, writes and answers.
-    fn serve(&mut self) {
-        for _ in 0..6 {
-            self.drain();
-            for lookup in std::mem::take(&mut self.lookups) {
-                self.engine.handle_input(Input::LookedUp { lookup, answer: Ok(&ADDRESSES[..2]) }, self.now);
-            }
-            let conns: Vec<ConnId> = self.conns.keys().copied().collect();
-            for conn in conns {
-                self.connect(conn);
-                self.drain();
-                self.write(conn, usize::MAX);
-                self.answer_all(conn);
-                self.deliver(conn, usize::MAX);
-            }
-        }
-    }
-
-    fn connect(&mut self, conn: ConnId) {
-        let Some(peer) = self.conns.get_mut(&conn) else { return };
-        if !std::mem::replace(&mut peer.connected, true) || self.u.one_in(32) {
-            self.engine.handle_input(Input::Connected { conn, local: None }, self.now);
-        }
-    }
-
-    fn connect_one(&mut self) {
-        if let Some(conn) = self.some_conn() {
-            self.connect(conn);
-        }
-    }
-
-    /// Reports bytes as written, and hands them to the peer.
-    fn write(&mut self, conn: ConnId, len: usize) {
-        let Some(peer) = self.conns.get_mut(&conn) else { return };
-        if peer.lent.is_empty() {
-            return;
-        }
-        let len = len.min(peer.lent.len());
-        peer.take(len);
-        peer.announced = false;
-        self.engine.handle_input(Input::Written { conn, len }, self.now);
-    }
-
-    fn write_one(&mut self) {
-        let Some(conn) = self.some_conn() else { return };
-        let len = if self.u.one_in(4) { usize::MAX } else { usize::from(self.u.word() % 300) };
-        self.write(conn, len);
-    }
-
-    fn answer_all(&mut self, conn: ConnId) {
-        let Some(peer) = self.conns.get_mut(&conn) else { return };
-        for request in std::mem::take(&mut peer.requests) {
-            peer.answer(&request, &self.topology);
-        }
-    }
-
-    fn answer_all_of_one(&mut self) {
-        if let Some(conn) = self.some_conn() {
-            self.write(conn, usize::MAX);
-            self.answer_all(conn);
-            self.deliver(conn, usize::MAX);
-        }
-    }
-
-    /// One request of any, out of turn and in any way.
-    fn answer_one(&mut self) {
-        let Some(conn) = self.some_conn() else { return };
-        self.write(conn, usize::MAX);
-        let Some(peer) = self.conns.get_mut(&conn) else { return };
-        if peer.requests.is_empty() {
-            return;
-        }
-        let request = peer.requests.remove(self.u.below(peer.requests.len()));
-        peer.answer_oddly(&request, &self.topology, &mut self.u);
-        if !self.u.one_in(4) {
-            self.deliver(conn, usize::MAX);
-        }
-    }
-
-    /// The engine receives what the peer has sent, up to a length.
-    fn deliver(&mut self, conn: ConnId, len: usize) {
-        let Some(peer) = self.conns.get_mut(&conn) else { return };
-        let len = len.min(peer.outbox.len());
-        let data: Vec<u8> = peer.outbox.drain(..len).collect();
-        self.engine.handle_input(Input::Received { conn, data: &data }, self.now);
-    }
-
-    fn deliver_one(&mut self) {
-        if let Some(conn) = self.some_conn() {
-            let len = usize::from(self.u.byte());
-            self.deliver(conn, len);
-        }
-    }
-
-    fn notify(&mut self) {
-        let Some(conn) = self.some_conn() else { return };
-        if let Some(peer) = self.conns.get_mut(&conn) {
-            peer.notify(&self.topology, &mut self.u);
-            self.deliver(conn, usize::MAX);
-        }
-    }
-
-    fn garbage(&mut self) {
-        if let Some(conn) = self.some_conn() {
-            let data = self.u.bytes(60);
-            self.engine.handle_input(Input::Received { conn, data }, self.now);
-        }
-    }
-
-    fn lose_one(&mut self) {
-        let Some(conn) = self.some_conn() else { return };
-        let why = self.u.of(&[
-            LinkError::Closed,
-            LinkError::Reset,
-            LinkError::Refused,
-            LinkError::TimedOut,
-            LinkError::Unreachable,
-            LinkError::Io(std::io::ErrorKind::Other),
-        ]);
-        self.engine.handle_input(Input::Lost { conn, why }, self.now);
-        self.conns.remove(&conn);
-        self.just_lost.insert(conn);
-    }
-
-    fn look_up_one(&mut self) {
-        if self.lookups.is_empty() {
-            return;
-        }
-        let lookup = self.lookups.remove(self.u.below(self.lookups.len()));
-        let answer = match self.u.below(6) {
-            0 => Err(LookupError::NotFound),
-            1 => Err(LookupError::Failed),
-            2 => Err(LookupError::TimedOut),
-            count => Ok(&ADDRESSES[..count - 3 + usize::from(count > 4)]),
-        };
-        self.engine.handle_input(Input::LookedUp { lookup, answer }, self.now);
-        if self.u.one_in(8) {
-            self.engine.handle_input(Input::LookedUp { lookup, answer }, self.now);
-        }
-    }
-
-    /// Connections that ended are none any more, whatever is said about them.
-    fn input_about_the_past(&mut self) {
-        let Some(&conn) = self.seen.iter().nth(self.u.below(self.seen.len())) else { return };
-        let data = [0x81; 30];
-        if self.conns.contains_key(&conn) {
-            return;
-        }
-        self.engine.handle_input(Input::Connected { conn, local: None }, self.now);
-        self.engine.handle_input(Input::Received { conn, data: &data }, self.now);
-        self.engine.handle_input(Input::Written { conn, len: usize::MAX }, self.now);
-        self.engine.handle_input(Input::Lost { conn, why: LinkError::Reset }, self.now);
-        assert_eq!(self.engine.transmit(conn).count(), 0, "bytes for a connection that is none");
-    }
+    serde_json::to_string(report).expect("a report has a JSON form");
 }
