@@ -6,6 +6,7 @@ use settee::tls::CertificateFacts;
 
 use crate::doctor::facts::{Attempt, Facts, SeedFacts, TlsFacts, TlsOutcome, place};
 use crate::doctor::finding::{Finding, Severity};
+use crate::doctor::plural;
 
 const DAY: i64 = 86_400;
 /// A certificate that ends sooner is worth a warning.
@@ -34,9 +35,14 @@ fn handshake(facts: &Facts, seed: &SeedFacts, tls: &TlsFacts, out: &mut Vec<Find
     let subject = place(&seed.at.host, tls.port);
     let leaf = tls.chain.first();
     let shown = leaf.map(|leaf| {
-        let names = if leaf.names.is_empty() { "no names".to_owned() } else { leaf.names.join(", ") };
-        let days = (leaf.not_after - facts.unix_time).div_euclid(DAY);
-        let left = if days < 0 { format!("ended {} days ago", -days) } else { format!("{days} days left") };
+        let mut names: Vec<&str> = Vec::new();
+        for name in &leaf.names {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        let names = if names.is_empty() { "no names".to_owned() } else { names.join(", ") };
+        let left = lifetime(leaf.not_after - facts.unix_time);
         let signed = if leaf.self_issued { " (self-signed)" } else { "" };
         format!("certificate of `{}` for {names}, issued by `{}`{signed}, {left}", leaf.subject, leaf.issuer)
     });
@@ -55,10 +61,24 @@ fn handshake(facts: &Facts, seed: &SeedFacts, tls: &TlsFacts, out: &mut Vec<Find
     for certificate in &tls.chain {
         let left = certificate.not_after - facts.unix_time;
         if (0..SOON).contains(&left) {
-            let text = format!("the certificate of `{}` ends in {} days", certificate.subject, left / DAY);
+            let text = format!(
+                "the certificate of `{}` ends in {}",
+                certificate.subject,
+                plural(usize::try_from(left / DAY).unwrap_or(0), "day")
+            );
             let advice = "renew it before then: connections fail from that day on";
             out.push(Finding::warn("D-14", &subject, text).advise(advice));
         }
+    }
+}
+
+/// What is left of a certificate's time, given in seconds.
+fn lifetime(left: i64) -> String {
+    let days = usize::try_from(left.unsigned_abs() / DAY.unsigned_abs()).unwrap_or(usize::MAX);
+    match (left < 0, days) {
+        (false, _) => format!("{} left", plural(days, "day")),
+        (true, 0) => "ended less than a day ago".to_owned(),
+        (true, _) => format!("ended {} ago", plural(days, "day")),
     }
 }
 
@@ -145,6 +165,9 @@ fn attempt_advice(facts: &Facts, attempt: &Attempt) -> &'static str {
         Stage::Hello => "check that this is the port of the data service (11210, with TLS 11207)",
         Stage::Auth => "check user and password, or the client certificate",
         Stage::Bucket => "create the bucket, or grant this user access to it",
+        Stage::Map if facts.given.bucket.is_some() => {
+            "if the bucket is a memcached one, begin with the manager, as in couchbase://host:8091=http/bucket; else the node may be starting up or may not be part of a cluster yet: look at its page Servers"
+        }
         _ => "the node may be starting up or may not be part of a cluster yet: look at its page Servers",
     }
 }
