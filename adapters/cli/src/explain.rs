@@ -15,9 +15,9 @@ use crate::terminal::{self, Colours, visible};
 const EXAMPLES: &str = "\
 Examples:
   settee explain couchbase://db1.example.com,db2.example.com:11210/travel
-  settee explain 'couchbases://db.example.com?kv_timeout=4s&network=external' --json
+  settee explain 'couchbases://db.example.com?network=external' --json
   settee explain 'couchbase://db.example.com?profile=wan_development'
-  settee explain couchbase://db.example.com --all      also the options that are at their default
+  settee explain couchbase://db.example.com --all     also options at their default
 
 JSON: one object with tls, srv, srv_query, bucket, profile, seeds[{host, kv, mgmt}], options{name: value}, \
 no_effect{name: reason}, warnings[{kind, subject, text}], notes[], error{kind, offset, fragment, hint}. `error` is \

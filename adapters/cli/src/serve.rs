@@ -19,7 +19,7 @@ Examples:
   settee serve --tls --jwt-user jane=abc.def.ghi    a token that stands for a user
   settee serve --posture 6.0                        as a release that has no map without a bucket
   settee serve --external                           behind port mapping, as in containers
-  settee serve --memcached-bucket cache             a memcached bucket; its map comes from the manager alone
+  settee serve --memcached-bucket cache             with a memcached bucket besides
 
 Standard output tells, one a line: the connection string; with --tls the couchbases:// connection string and the file \
 with the authority's certificate; with --client-cert a file with a certificate of the user, and one with its key.
