@@ -79,6 +79,7 @@ kinds! {
     CannotReviveLivingDocument = None, "Only a deleted document can be revived.";
     MutationTokenOutdated = None, "The history that the mutation token refers to is gone.";
     ServerError = None, "A status that neither this client nor the server's error map explains.";
+    NetworkNotFound = None, "The cluster map does not have the network that was asked for by name.";
     TlsFailure = None, "A certificate was refused, by us or by the peer: nothing can be sent safely.";
     ClusterClosed = None, "The cluster handle was closed.";
 }

@@ -99,6 +99,7 @@ pub mod ids;
 pub mod key;
 pub mod map;
 pub mod options;
+pub mod stage;
 pub mod tls;
 mod trace;
 pub mod wire;

@@ -15,8 +15,8 @@ use super::ConnEvent;
 use crate::auth::{
     AuthError, Authenticator, Exchange, Mechanism, Negotiation, Next, Progress, SaltedPassword, SaslReply,
 };
-use crate::engine::Stage;
 use crate::error::ErrorKind;
+use crate::stage::Stage;
 use crate::trace::warning;
 use crate::wire::{ErrorBody, Feature, FeatureSet, Opcode, Status};
 

@@ -460,7 +460,7 @@ impl<T: Copy> Connection<T> {
     }
 
     /// How far the handshake is.
-    pub fn stage(&self) -> crate::engine::Stage {
+    pub fn stage(&self) -> crate::stage::Stage {
         self.state.handshake.stage()
     }
 

@@ -68,6 +68,7 @@ impl Engine {
         let kinds = |wanted: ErrorKind| attempts.iter().any(|attempt| attempt.kind == Some(wanted));
         let kind = [
             ErrorKind::InvalidArgument,
+            ErrorKind::NetworkNotFound,
             ErrorKind::FeatureNotAvailable,
             ErrorKind::AuthenticationFailure,
             ErrorKind::TlsFailure,

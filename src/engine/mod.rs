@@ -59,6 +59,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub use crate::stage::Stage;
 pub use config::{ConfigError, EngineConfig, Surroundings};
 pub use credentials::Replace;
 pub use diagnostics::{DiagnosticsReport, EndpointDiagnostics};
@@ -75,7 +76,7 @@ pub use op::{
 };
 pub use ping::{EndpointPing, PingReport, PingRequest, PingState};
 pub use ready::ReadyRequest;
-pub use report::{AttemptReport, BootstrapReport, Stage};
+pub use report::{AttemptReport, BootstrapReport};
 
 use collections::Collection;
 use credentials::Replacement;

@@ -290,7 +290,7 @@ impl Engine {
             }
             Err(error) => {
                 let failure =
-                    Failure { stage: Stage::Map, kind: ErrorKind::InvalidArgument, text: error.to_string() };
+                    Failure { stage: Stage::Map, kind: ErrorKind::NetworkNotFound, text: error.to_string() };
                 self.fail_link(index, failure);
                 false
             }

@@ -545,7 +545,7 @@ fn s11_a_network_that_nobody_offers_is_refused_and_those_there_are_named() {
     let mut client = Client::new(net, &format!("{ALONE}&network=internal"));
     let op = client.bootstrap();
     let outcome = client.end(op);
-    assert_eq!(kind(&outcome), settee::error::ErrorKind::InvalidArgument);
+    assert_eq!(kind(&outcome), settee::error::ErrorKind::NetworkNotFound);
     let text = error(&outcome).to_string();
     assert!(text.contains("default") && text.contains("external"), "{text}");
 }

@@ -135,7 +135,7 @@ fn missing(text: &str, net: Net) -> OpError {
     let mut client = Client::new(net, text);
     let op = client.bootstrap();
     let outcome = client.end(op);
-    assert_eq!(kind(&outcome), ErrorKind::InvalidArgument, "{outcome:?}");
+    assert_eq!(kind(&outcome), ErrorKind::NetworkNotFound, "{outcome:?}");
     assert!(report(&outcome).attempts[0].error.is_some());
     error(&outcome).clone()
 }

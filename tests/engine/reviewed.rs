@@ -121,7 +121,7 @@ fn s11_a_map_without_the_wanted_network_is_used_for_no_bucket() {
     let bucket = client.bucket();
     assert!(client.engine().bucket_map(bucket).is_none(), "a refused map is in use");
     assert!(client.engine().cluster_map().is_none());
-    assert_eq!(error(&outcome).context().cause, Some(ErrorKind::InvalidArgument), "{outcome:?}");
+    assert_eq!(error(&outcome).context().cause, Some(ErrorKind::NetworkNotFound), "{outcome:?}");
     let report = error(&outcome).context().bootstrap.as_ref().expect("a report").to_string();
     assert!(report.contains("internal"), "{report}");
 }

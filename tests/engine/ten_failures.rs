@@ -1,5 +1,5 @@
-//! The ten usual reasons why connecting fails, each with the text that is printed for it. `docs/troubleshooting.md` shows
-//! them; this keeps that page true.
+//! The ten usual reasons why connecting fails, each with the text that is printed for it. `README.md` and
+//! `docs/troubleshooting.md` show them; this keeps these pages true.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -11,6 +11,12 @@ use settee::wire::{Opcode, Status};
 use settee_sim::{Action, Certificates, DnsServer, DnsZone, Listener, Net, NodeId, Reachability, Rule};
 
 use crate::common::{Client, config, config_tls, config_trusting, error, kind, name_server, net, node};
+
+/// The pages that show the texts.
+const PAGES: [(&str, &str); 2] = [
+    ("README.md", include_str!("../../README.md")),
+    ("docs/troubleshooting.md", include_str!("../../docs/troubleshooting.md")),
+];
 
 /// The end of a connect: what its error says.
 fn connect(net: Net, config: EngineConfig, expected: ErrorKind) -> String {
@@ -179,6 +185,22 @@ fn the_page_shows_what_is_printed() {
         // Two backticks on each side, since the texts hold single ones.
         table.push_str(&format!("| {what} | `` {text} `` |\n"));
     }
-    let page = include_str!("../../docs/troubleshooting.md");
-    assert!(page.contains(&table), "docs/troubleshooting.md has to have this table:\n\n{table}");
+    for (name, page) in PAGES {
+        assert!(page.contains(&table), "{name} has to have this table:\n\n{table}");
+    }
+}
+
+#[test]
+fn the_readme_shows_the_error_of_seeds_that_are_all_dead() {
+    let mut net = net(2);
+    for (index, reachability) in [Reachability::Refuse, Reachability::BlackHole].into_iter().enumerate() {
+        for listener in [Listener::KV, Listener::MGMT] {
+            net.set_reachability(Net::listener_of(NodeId(index), listener), reachability);
+        }
+    }
+    let text =
+        connect(net, config("couchbase://10.0.0.1,10.0.0.2,nowhere.sim"), ErrorKind::UnambiguousTimeout);
+    let text = without_times(&text).replace("; ", ";\n");
+    let (name, page) = PAGES[0];
+    assert!(page.contains(&format!("```text\n{text}\n```")), "{name} has to have this text:\n\n{text}");
 }

@@ -222,7 +222,8 @@ fn the_page_has_a_row_for_each_statement_and_the_tests_that_it_names() {
     let source = concat!(include_str!("main.rs"), include_str!("secure.rs"));
     let tests: Vec<&str> = source.lines().filter_map(|line| line.strip_prefix("fn seed_")).collect();
     let named: Vec<&str> = page.split("`seed_").skip(1).filter_map(|rest| rest.split('`').next()).collect();
-    for name in &named {
+    // Those with a star are in the file that the row names.
+    for name in named.iter().filter(|name| !name.ends_with('*')) {
         assert!(tests.iter().any(|test| test.starts_with(name)), "there is no test seed_{name}");
     }
     for test in tests {

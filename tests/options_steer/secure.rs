@@ -30,6 +30,7 @@ fn files(net: &mut Net) -> impl Fn(&str) -> Result<Vec<u8>, String> + use<> {
     }
 }
 
+#[expect(clippy::unwrap_in_result, reason = "what is tested is the configuration's own result")]
 fn config(
     net: &mut Net,
     text: &str,

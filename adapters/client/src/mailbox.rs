@@ -42,7 +42,7 @@ pub(crate) enum Command {
     WaitUntilReady {
         bucket: Option<Arc<str>>,
         desired: DesiredState,
-        services: Option<Vec<Service>>,
+        services: Vec<Service>,
         timeout: Duration,
     },
     /// Ask endpoints.

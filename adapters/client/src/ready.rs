@@ -25,14 +25,14 @@ use crate::ops::OpFuture;
 pub struct WaitUntilReadyOptions {
     timeout: Duration,
     desired: DesiredState,
-    /// Which are asked; `None`: none, the connections of the data service are enough.
-    services: Option<Vec<Service>>,
+    /// Which are asked; empty: all that the cluster offers.
+    services: Vec<Service>,
 }
 
 impl WaitUntilReadyOptions {
-    /// Waits at most so long until everything is connected.
+    /// Waits at most so long until every node is connected and every service answers.
     pub const fn new(timeout: Duration) -> Self {
-        Self { timeout, desired: DesiredState::Online, services: None }
+        Self { timeout, desired: DesiredState::Online, services: Vec::new() }
     }
 
     /// Whether every node must be connected, or one is enough. Default: every node.
@@ -42,11 +42,11 @@ impl WaitUntilReadyOptions {
         self
     }
 
-    /// Asks these services as well whether they answer (BOOT-28); none named: all that the cluster offers. Default: the
-    /// connections of the data service are enough.
+    /// Asks these services alone whether they answer (BOOT-28). Default, and with none named: all that the cluster offers of
+    /// key-value, query, search, analytics, views and manager.
     #[must_use]
     pub fn services(mut self, services: impl IntoIterator<Item = Service>) -> Self {
-        self.services = Some(services.into_iter().collect());
+        self.services = services.into_iter().collect();
         self
     }
 }

@@ -27,13 +27,8 @@ impl<R: Runtime> Driver<R> {
             }
             Message::Command(Command::WaitUntilReady { bucket, desired, services, timeout }, slot) => {
                 let bucket = bucket.map(|name| self.open_bucket(&name, now));
-                let op = match services {
-                    None => self.engine.wait_until_ready(bucket, desired, timeout, now),
-                    Some(services) => {
-                        let request = ReadyRequest { bucket, desired, services, timeout };
-                        self.engine.wait_until_ready_with(request, now)
-                    }
-                };
+                let request = ReadyRequest { bucket, desired, services, timeout };
+                let op = self.engine.wait_until_ready_with(request, now);
                 self.table.insert(op, slot);
             }
             Message::Command(Command::Ping(ping), slot) => {
