@@ -49,14 +49,14 @@ pub(crate) struct Login {
     #[arg(long, env = "SETTEE_TOKEN", hide_env_values = true, conflicts_with = "client_cert")]
     token: Option<String>,
     /// A PEM file with a client certificate that logs in, in place of user and password; over TLS.
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "FILE")]
     client_cert: Option<PathBuf>,
     /// The PEM file with its private key [default: the same file].
-    #[arg(long, value_name = "PATH", requires = "client_cert")]
+    #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
     /// A PEM file with the certificates to trust, and no others; may be repeated [default: those of the platform,
     /// of Capella and of Mozilla].
-    #[arg(long = "ca", value_name = "PATH")]
+    #[arg(long = "ca", value_name = "FILE")]
     ca: Vec<PathBuf>,
 }
 
@@ -200,7 +200,7 @@ pub(crate) async fn connect(connection_string: &str, login: &Login) -> Result<Cl
 fn connect_failure(error: &Error) -> Failure {
     match error {
         Error::ConnectionString(_) | Error::Option(_) => {
-            Failure::usage(format!("{error}\nsettee explain CONNSTR shows the place"))
+            Failure::usage(error).hint("settee explain CONNSTR shows the place")
         }
         Error::Operation(_) => {
             let failure = Failure::no_connection(error);

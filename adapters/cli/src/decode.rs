@@ -20,11 +20,11 @@ Examples:
   settee decode capture.bin --collections --json
   some-tool | settee decode -
 
-A file or standard input holds the bytes as they are or as hexadecimal text; which one is found out. Frames of any
+A file or standard input holds the bytes as they are or as hexadecimal text; which one is found out. Frames of any \
 direction may follow each other. Keys, values and passwords are shown as they are.
 
-JSON: one object a line for each frame, with magic, kind, opcode, opcode_name, vbucket or status, opaque, cas, datatype,
-frame_infos, extras, key, value (hexadecimal) and fields (their meaning). Malformed input ends with an object with error
+JSON: one object a line for each frame, with magic, kind, opcode, opcode_name, vbucket or status, opaque, cas, datatype, \
+frame_infos, extras, key, value (hexadecimal) and fields (their meaning). Malformed input ends with an object with error \
 and offset.
 
 Exit codes: 0 all frames are well formed, 1 one is not.";

@@ -15,7 +15,9 @@ Examples:
   settee diagnostics couchbase://127.0.0.1 -b travel
   settee diagnostics couchbases://db.example.com --ca ca.pem --json
 
-JSON: the report of the SDKs' RFC 0061, version 2: version, id, sdk, state,
+With a bucket there is a connection to each of its nodes; without one there is a single connection, to the node that gave the cluster map.
+
+JSON: the report of the SDKs' RFC 0061, version 2: version, id, sdk, state, \
 services{kv: [{id, remote, local, state, last_activity_us, namespace, details}]}.
 
 Exit codes: 0 the cluster is online, 1 it is degraded or offline, 3 there is no connection to the cluster.";
@@ -38,7 +40,11 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     let case = args.target.case()?;
     let report = crate::doctor::block_on(async {
         let mut session = Session::connect(&case).await?;
-        session.settle(case.timeout).await;
+        if let Some(why) = session.settle(case.timeout).await {
+            // A note that nobody can read stops nothing.
+            let _ =
+                writeln!(io::stderr(), "{} {}", terminal::stderr_colours().yellow("warning:"), visible(&why));
+        }
         Ok(session.driven.engine.diagnostics(args.id.as_deref(), Instant::now()))
     })?;
     let mut out = io::stdout().lock();

@@ -33,10 +33,10 @@ Examples:
   settee doctor couchbases://db1.example.com,db2.example.com --ca cluster-ca.pem --html report.html
   settee doctor couchbase://10.0.0.1 --json | jq '.findings[] | select(.severity != \"info\")'
 
-Each finding has a code, D-1 to D-30; docs/doctor.md explains them. The results hold for a cluster at rest: run it when
+Each finding has a code, D-1 to D-30; docs/doctor.md explains them. The results hold for a cluster at rest: run it when \
 no rebalance is going on. No password, token or key is shown.
 
-JSON: one object with version, verdict, target{connection_string, tls, capella, bucket, network}, elapsed_ms,
+JSON: one object with version, verdict, target{connection_string, tls, capella, bucket, network}, elapsed_ms, \
 left_out[], findings[{code, severity, subject, text, advice}], srv, seeds[], nodes[], latencies[].
 
 Exit codes: 0 all is well, 1 there are warnings, 2 there are errors or the arguments are wrong.";
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// Write one JSON object.
     #[arg(long)]
     json: bool,
-    /// Write a page with a picture of the cluster to this file, also.
+    /// Write a page with a picture of the cluster to this file besides.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
 }
@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
     out.flush()?;
     if let Some(path) = &args.html {
         std::fs::write(path, html::page(&report)).map_err(|error| {
-            Failure::no(format!("the page {} cannot be written: {error}", path.display()))
+            Failure::usage(format!("the page {} cannot be written: {error}", path.display()))
         })?;
     }
     match report.verdict() {

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use serde_json::{Value, json};
 use settee::connstr::{self, ErrorKind};
 use settee::options::{self, OptionError, Options, Resolved};
+use settee::tls::is_capella_host;
 
 use crate::failure::Failure;
 use crate::terminal::{self, Colours, visible};
@@ -14,12 +15,12 @@ use crate::terminal::{self, Colours, visible};
 const EXAMPLES: &str = "\
 Examples:
   settee explain couchbase://db1.example.com,db2.example.com:11210/travel
-  settee explain 'couchbases://db.example.com?kv_timeout=4s&network=external' --json
+  settee explain 'couchbases://db.example.com?network=external' --json
   settee explain 'couchbase://db.example.com?profile=wan_development'
-  settee explain couchbase://db.example.com --all      also the options that are at their default
+  settee explain couchbase://db.example.com --all     also options at their default
 
-JSON: one object with tls, srv, srv_query, bucket, profile, seeds[{host, kv, mgmt}], options{name: value},
-no_effect{name: reason}, warnings[{kind, subject, text}], notes[], error{kind, offset, fragment, hint}. `error` is
+JSON: one object with tls, srv, srv_query, bucket, profile, seeds[{host, kv, mgmt}], options{name: value}, \
+no_effect{name: reason}, warnings[{kind, subject, text}], notes[], error{kind, offset, fragment, hint}. `error` is \
 null if the string is all right, and everything else is empty if it is not.
 
 Exit codes: 0 the string can be used, 1 it cannot.";
@@ -91,6 +92,15 @@ fn settings(resolved: &Resolved, all: bool) -> impl Iterator<Item = options::Eff
     settings.filter(move |setting| all || setting.from_string || setting.changed)
 }
 
+/// What else there is to say.
+fn notes(resolved: &Resolved) -> Vec<String> {
+    let mut notes = resolved.notes.clone();
+    if !resolved.tls && resolved.seeds.iter().any(|seed| is_capella_host(&seed.host.to_string())) {
+        notes.push("a Capella host takes connections with TLS only: write couchbases://".to_owned());
+    }
+    notes
+}
+
 fn meaning_json(resolved: &Resolved, all: bool) -> Value {
     let seeds: Vec<Value> = resolved
         .seeds
@@ -118,7 +128,7 @@ fn meaning_json(resolved: &Resolved, all: bool) -> Value {
         "options": options,
         "no_effect": no_effect,
         "warnings": warnings,
-        "notes": resolved.notes,
+        "notes": notes(resolved),
         "error": null,
     })
 }
@@ -169,11 +179,12 @@ fn write_meaning(out: &mut impl Write, resolved: &Resolved, all: bool, colours: 
     }
     for (index, setting) in settings(resolved, all).enumerate() {
         let unused = setting.ignored.map(|reason| format!("  (no effect: {reason})")).unwrap_or_default();
-        let line = format!("{} = {}{unused}", setting.name, visible(&setting.value));
+        let value = if setting.value.is_empty() { "(not set)".to_owned() } else { visible(&setting.value) };
+        let line = format!("{} = {value}{unused}", setting.name);
         row(if index == 0 { "options" } else { "" }, &line)?;
     }
-    for note in &resolved.notes {
-        row("note", &visible(note))?;
+    for note in notes(resolved) {
+        row("note", &visible(&note))?;
     }
     for warning in &resolved.warnings {
         writeln!(out, "{}{}", colours.yellow(&format!("{:<10}", "warning")), visible(&warning.to_string()))?;

@@ -20,7 +20,12 @@ pub(crate) enum Failure {
     /// The command has said everything already: this exit code.
     Verdict(u8),
     /// The arguments contradict each other or cannot be used: exit code 2.
-    Usage(String),
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to do about it.
+        hint: Option<String>,
+    },
     /// There is no connection to a cluster: exit code 3.
     NoConnection {
         /// What is wrong.
@@ -45,12 +50,13 @@ impl Failure {
 
     /// The arguments cannot be used.
     pub(crate) fn usage(message: impl fmt::Display) -> Self {
-        Self::Usage(message.to_string())
+        Self::Usage { message: message.to_string(), hint: None }
     }
 
     /// Adds what to do about it.
     pub(crate) fn hint(mut self, text: impl Into<String>) -> Self {
-        if let Self::No { hint, .. } | Self::NoConnection { hint, .. } = &mut self {
+        if let Self::No { hint, .. } | Self::Usage { hint, .. } | Self::NoConnection { hint, .. } = &mut self
+        {
             *hint = Some(text.into());
         }
         self
@@ -62,7 +68,7 @@ impl Failure {
             Self::OutputClosed => 0,
             Self::No { .. } | Self::Reported => 1,
             Self::Verdict(code) => *code,
-            Self::Usage(_) => 2,
+            Self::Usage { .. } => 2,
             Self::NoConnection { .. } => 3,
         }
     }
@@ -70,8 +76,9 @@ impl Failure {
     /// Writes the message for people.
     pub(crate) fn write(&self, out: &mut impl Write, colours: Colours) -> io::Result<()> {
         let (message, hint) = match self {
-            Self::No { message, hint } | Self::NoConnection { message, hint } => (message, hint.as_deref()),
-            Self::Usage(message) => (message, Some("see settee --help, or settee COMMAND --help")),
+            Self::No { message, hint }
+            | Self::Usage { message, hint }
+            | Self::NoConnection { message, hint } => (message, hint.as_deref()),
             Self::Reported | Self::Verdict(_) | Self::OutputClosed => return Ok(()),
         };
         writeln!(out, "{} {message}", colours.red("error:"))?;

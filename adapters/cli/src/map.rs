@@ -21,13 +21,13 @@ Examples:
   settee map config.json --host 10.0.0.5 --seed lb.example.net:11207 --tls --json
   curl -su user:pw http://10.0.0.5:8091/pools/default/b/travel | settee map - --host 10.0.0.5
 
-The network is chosen by the seeds, as a client does it: the one that a seed is an endpoint of, else `external` if nodes
+The network is chosen by the seeds, as a client does it: the one that a seed is an endpoint of, else `external` if nodes \
 offer it, else `default`. Without --seed, the host of --host at its default port is the seed.
 
 A file may hold several maps separated by four newlines, as the streaming HTTP endpoint sends them: each is reported.
 
-JSON: one object a line for each map, with network, network_reason, endpoints[{i, host, kv, mgmt, serves_bucket}] of that
-network and security mode, and accept, kind, rev, rev_epoch, this_node_index, alternate_networks, bucket, vbuckets,
+JSON: one object a line for each map, with network, network_reason, endpoints[{i, host, kv, mgmt, serves_bucket}] of that \
+network and security mode, and accept, kind, rev, rev_epoch, this_node_index, alternate_networks, bucket, vbuckets, \
 nodes, keys, warnings. Of a refused map: accept, reject_reason and detail.
 
 Exit codes: 0 the map can be used, 1 a map or the network is refused.";

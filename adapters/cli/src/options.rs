@@ -5,7 +5,7 @@ mod markdown;
 use std::io::{self, Write};
 
 use serde_json::{Value, json};
-use settee::options::{Availability, Entry, Owner, Reading, Syntax, sections};
+use settee::options::{Alias, Availability, Entry, Owner, Reading, Syntax, sections};
 
 use crate::failure::Failure;
 use crate::terminal::{self, Colours};
@@ -17,7 +17,7 @@ Examples:
   settee options --json kv_timeout   one of them, with its names in other clients
   settee options --markdown          the page docs/options.md
 
-JSON: a list of objects with name, type, default, wan_development, help, owner, effect (always, default_only, none),
+JSON: a list of objects with name, type, default, wan_development, help, owner, effect (always, default_only, none), \
 reason, names[{name, clients, reading}].
 
 Exit codes: 0 done, 1 no setting is called so.";
@@ -55,10 +55,16 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             sections().iter().flat_map(|(_, entries)| *entries).filter(wanted).map(entry_json).collect();
         return Ok(writeln!(out, "{}", Value::from(list))?);
     }
-    Ok(write_table(&mut out, wanted, terminal::stdout_colours())?)
+    Ok(write_table(&mut out, wanted, args.part.is_some(), terminal::stdout_colours())?)
 }
 
-fn write_table(out: &mut impl Write, wanted: impl Fn(&&Entry) -> bool, colours: Colours) -> io::Result<()> {
+/// The settings that are wanted, perhaps with their names in other clients.
+fn write_table(
+    out: &mut impl Write,
+    wanted: impl Fn(&&Entry) -> bool,
+    with_names: bool,
+    colours: Colours,
+) -> io::Result<()> {
     let mut first = true;
     for (title, entries) in sections() {
         let entries: Vec<&Entry> = entries.iter().filter(&wanted).collect();
@@ -74,6 +80,11 @@ fn write_table(out: &mut impl Write, wanted: impl Fn(&&Entry) -> bool, colours: 
                 None => shown(entry.default).to_owned(),
             };
             writeln!(out, "  {:width$}  {defaults:14}  {}", entry.name, entry.help)?;
+            if with_names && !entry.aliases.is_empty() {
+                let names: Vec<String> = entry.aliases.iter().map(other_name).collect();
+                let text = format!("  {:width$}  {:14}  also {}", "", "", names.join(", "));
+                writeln!(out, "{}", colours.dim(&text))?;
+            }
             if let Some(reason) = reason(entry) {
                 let text = format!("  {:width$}  {:14}  no effect: {reason}", "", "");
                 writeln!(out, "{}", colours.dim(&text))?;
@@ -81,6 +92,13 @@ fn write_table(out: &mut impl Write, wanted: impl Fn(&&Entry) -> bool, colours: 
         }
     }
     writeln!(out, "\nDefaults in brackets: with profile=wan_development.")
+}
+
+/// A name in other clients, and how its values are read there.
+fn other_name(alias: &Alias) -> String {
+    let clients: Vec<String> = alias.origins.iter().map(ToString::to_string).collect();
+    let reading = reading(alias.reading).map(|reading| format!("; {reading}")).unwrap_or_default();
+    format!("{} ({}{reading})", alias.name, clients.join(", "))
 }
 
 /// A default, or a dash for none.
@@ -163,7 +181,7 @@ mod tests {
 
     fn table(part: &str) -> String {
         let mut out = Vec::new();
-        write_table(&mut out, |entry| entry.name.contains(part), Colours::NONE).unwrap();
+        write_table(&mut out, |entry| entry.name.contains(part), !part.is_empty(), Colours::NONE).unwrap();
         String::from_utf8(out).unwrap()
     }
 
@@ -174,6 +192,14 @@ mod tests {
             assert!(all.contains(&format!("  {} ", entry.name)), "{}", entry.name);
         }
         assert!(table("kv_timeout").contains("  kv_timeout  2500ms (20s)"), "{}", table("kv_timeout"));
+        assert!(
+            table("kv_timeout").contains("also key_value_timeout (C++, Python)"),
+            "{}",
+            table("kv_timeout")
+        );
+        assert!(
+            table("kv_timeout").contains("timeout (libcouchbase; unit needed)") && !all.contains("  also ")
+        );
         assert!(table("shards").contains("no effect: one engine"), "{}", table("shards"));
     }
 

@@ -17,7 +17,9 @@ Examples:
   settee ping couchbases://db.example.com --ca ca.pem --service kv --service query
   settee ping couchbase://127.0.0.1 --json
 
-JSON: the report of the SDKs' RFC 0061, version 2: version, id, sdk, config_rev,
+Data nodes are asked over the connections that a client has to them: to all of them with a bucket, without one to the node alone that gave the cluster map.
+
+JSON: the report of the SDKs' RFC 0061, version 2: version, id, sdk, config_rev, \
 services{kv: [{id, remote, local, state, latency_us, namespace, error}]}.
 
 Exit codes: 0 every endpoint answered, 1 some did not, 3 there is no connection to the cluster.";

@@ -4,7 +4,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use settee_sim::{BucketKind, Certificates, ClientCertificates, Posture, SimCluster};
+use settee_sim::{BucketKind, Certificates, ClientCertificates, Listener, NodeId, Posture, SimCluster};
 
 use crate::failure::Failure;
 use crate::terminal;
@@ -18,11 +18,13 @@ Examples:
   settee serve --tls --certificates expired         what clients say of a bad certificate
   settee serve --tls --jwt-user jane=abc.def.ghi    a token that stands for a user
   settee serve --posture 6.0                        as a release that has no map without a bucket
-  settee serve --external                           behind port mapping: clients need alternate addresses
+  settee serve --external                           behind port mapping, as in containers
+  settee serve --memcached-bucket cache             with a memcached bucket besides
 
-Standard output tells, one a line: the connection string; with --tls the couchbases:// connection string and the file
+Standard output tells, one a line: the connection string; with --tls the couchbases:// connection string and the file \
 with the authority's certificate; with --client-cert a file with a certificate of the user, and one with its key.
-Everything else goes to standard error.
+
+Everything else goes to standard error: also the addresses of the managers, which speak HTTP, and of each memcached bucket the string to connect with. \
 Nothing is kept on disk: what clients store is gone when the program ends.";
 
 /// Serves a simulated cluster on 127.0.0.1 until it is stopped. It keeps nothing on disk.
@@ -55,7 +57,7 @@ pub(crate) struct Args {
     tls: bool,
     /// Where to write the certificate of the cluster's own authority [default: settee-ca-<PORT>.pem among the
     /// temporary files].
-    #[arg(long, value_name = "PATH", requires = "tls")]
+    #[arg(long, value_name = "FILE", requires = "tls")]
     ca_file: Option<PathBuf>,
     /// The certificates that the nodes present.
     #[arg(long, value_enum, default_value_t, requires = "tls")]
@@ -79,7 +81,7 @@ pub(crate) struct Args {
 /// [`Certificates`] as an argument.
 #[derive(Clone, Copy, Debug, Default, clap::ValueEnum)]
 enum CertificatesArg {
-    /// Valid for the hosts of the nodes, 127.0.0.1 and ::1.
+    /// Valid for 127.0.0.1 and ::1, as a node's own certificate is: not for localhost.
     #[default]
     Good,
     /// Ended yesterday.
@@ -92,7 +94,7 @@ enum CertificatesArg {
     SelfSigned,
     /// Signed by another authority.
     UnknownIssuer,
-    /// For 127.0.0.1 alone, not for localhost.
+    /// Valid for 127.0.0.1 alone.
     IpOnly,
 }
 
@@ -182,10 +184,26 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
         colours.bold(&args.username),
         colours.dim("end with Ctrl-C"),
     );
+    let managers = managers(args, &cluster);
+    let _ = writeln!(err, "managers (HTTP): {}", managers.join(", "));
+    if let Some(manager) = managers.first() {
+        for name in &args.memcached_buckets {
+            let _ = writeln!(err, "memcached bucket: couchbase://{manager}=http/{name}");
+        }
+    }
     drop((out, err));
     loop {
         std::thread::park();
     }
+}
+
+/// Where the nodes answer over HTTP.
+fn managers(args: &Args, cluster: &SimCluster) -> Vec<String> {
+    let nodes = (0..usize::from(args.nodes)).map(NodeId);
+    nodes
+        .filter_map(|node| cluster.address_of(node, Listener::MGMT))
+        .map(|address| address.to_string())
+        .collect()
 }
 
 /// Writes what clients need for TLS; the paths.

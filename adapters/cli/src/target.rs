@@ -29,32 +29,26 @@ pub(crate) struct Target {
     )]
     pub(crate) connection_string: String,
     /// The user.
-    #[arg(short, long, visible_alias = "username", env = "SETTEE_USERNAME", default_value = "Administrator")]
-    user: String,
+    #[arg(short, long, visible_alias = "user", env = "SETTEE_USERNAME", default_value = "Administrator")]
+    username: String,
     /// The password. Other users of the machine can see arguments: prefer the environment.
-    #[arg(
-        short,
-        long,
-        env = "SETTEE_PASSWORD",
-        hide_env_values = true,
-        default_value = "password",
-        hide_default_value = true
-    )]
+    #[arg(short, long, env = "SETTEE_PASSWORD", hide_env_values = true, default_value = "password")]
     password: String,
-    /// A PEM file with the client's certificate, to log in with it.
-    #[arg(long, value_name = "FILE", requires = "client_key", conflicts_with = "token")]
+    /// A PEM file with a client certificate that logs in, in place of user and password; over TLS.
+    #[arg(long, value_name = "FILE", conflicts_with = "token")]
     client_cert: Option<PathBuf>,
-    /// A PEM file with the key of that certificate.
+    /// The PEM file with its private key [default: the same file].
     #[arg(long, value_name = "FILE", requires = "client_cert")]
     client_key: Option<PathBuf>,
-    /// A token (JWT) to log in with. Prefer the environment.
+    /// A token (JWT) that logs in, in place of user and password; over TLS. Prefer the environment here as well.
     #[arg(long, env = "SETTEE_TOKEN", hide_env_values = true)]
     token: Option<String>,
     /// The bucket [default: the one of the connection string, if it names one].
     #[arg(short, long)]
     bucket: Option<String>,
-    /// A PEM file with the certificates to trust, in place of the default ones; may be repeated.
-    #[arg(long, value_name = "FILE")]
+    /// A PEM file with the certificates to trust, and no others; may be repeated [default: those of the platform,
+    /// of Capella and of Mozilla].
+    #[arg(long = "ca", value_name = "FILE")]
     ca: Vec<PathBuf>,
     /// Seconds for each stage of the work.
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
@@ -68,17 +62,18 @@ impl Target {
     /// Reads the files.
     pub(crate) fn case(&self) -> Result<Case, Failure> {
         let refused = |error: settee::auth::AuthError| Failure::usage(error);
-        let authenticator = match (&self.client_cert, &self.client_key, &self.token) {
-            (Some(certificate), Some(key), _) => {
+        let authenticator = match (&self.client_cert, &self.token) {
+            (Some(certificate), _) => {
+                let key = self.client_key.as_ref().unwrap_or(certificate);
                 let identity =
                     settee_tokio::trust::identity_files(certificate, key).map_err(Failure::usage)?;
                 Authenticator::Certificate(CertificateAuthenticator::new(identity))
             }
-            (_, _, Some(token)) => {
+            (None, Some(token)) => {
                 Authenticator::Bearer(BearerAuthenticator::new(token.as_str()).map_err(refused)?)
             }
-            _ => {
-                let login = PasswordAuthenticator::new(self.user.as_str(), self.password.as_str());
+            (None, None) => {
+                let login = PasswordAuthenticator::new(self.username.as_str(), self.password.as_str());
                 Authenticator::Password(login.map_err(refused)?)
             }
         };

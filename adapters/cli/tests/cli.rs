@@ -175,6 +175,25 @@ fn bench_measures_tls_beside_plain() {
 }
 
 #[test]
+fn serve_tells_how_to_connect_to_a_memcached_bucket() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_settee"))
+        .args(["serve", "--port", "0", "--memcached-bucket", "cache"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines: Vec<String> =
+        BufReader::new(child.stderr.take().unwrap()).lines().take(3).map(Result::unwrap).collect();
+    let cluster = lines[2].strip_prefix("memcached bucket: ");
+    let written = cluster.map(|cluster| run(&["set", cluster, "k", "1"]));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let written = written.unwrap_or_else(|| panic!("{lines:?}"));
+    assert_eq!(code(&written), 0, "{lines:?}: {}", stderr(&written));
+    assert!(lines[1].starts_with("managers (HTTP): 127.0.0.1:"), "{lines:?}");
+}
+
+#[test]
 fn serve_refuses_what_makes_no_sense() {
     for arguments in [
         &["serve", "--ca-file", "ca.pem"][..],
@@ -515,9 +534,22 @@ fn bench_measures_the_client_and_the_floor() {
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in
-        ["serve", "get", "set", "rm", "explain", "options", "map", "decode", "bench", "completions"]
-    {
+    for command in [
+        "serve",
+        "get",
+        "set",
+        "rm",
+        "doctor",
+        "ping",
+        "diagnostics",
+        "metadata",
+        "explain",
+        "options",
+        "map",
+        "decode",
+        "bench",
+        "completions",
+    ] {
         let output = run(&[command, "--help"]);
         assert_eq!(code(&output), 0);
         assert!(stdout(&output).contains("Examples:\n  "), "{command}");

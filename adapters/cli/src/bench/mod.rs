@@ -22,16 +22,16 @@ Examples:
   settee bench couchbase://127.0.0.1 --op get --in-flight 64 --seconds 5 --floor
   settee bench couchbase://db.example.com --beside couchbases://db.example.com --ca ca.pem
 
-The documents bench-0, bench-1, ... are written first, which is not part of the figures. Values are random bytes that
+The documents bench-0, bench-1, ... are written first, which is not part of the figures. Values are random bytes that \
 compression cannot make smaller. `mixed` is one half reads and one half writes.
 
 With --beside CONNSTR the same load is measured again on that string, for instance over TLS: one cluster, both ways.
 
-With --floor no client is measured but a bare loop: it writes prepared requests and parses the answers for length and
-opaque only. Each of its threads has one connection to the first node that answers, and uses the keys which that node
+With --floor no client is measured but a bare loop: it writes prepared requests and parses the answers for length and \
+opaque only. Each of its threads has one connection to the first node that answers, and uses the keys which that node \
 holds. What a client takes more than this is the price of the client.
 
-JSON, the last line: ops_per_sec, cpu_us_per_op (user and system time of the process), p50_us, p99_us, p999_us, errors,
+JSON, the last line: ops_per_sec, cpu_us_per_op (user and system time of the process), p50_us, p99_us, p999_us, errors, \
 ops, seconds, errors_by_kind; with --beside, `beside` has the same of the second run. Operations that fail are not among ops.
 
 Exit codes: 0 done, 1 no operation succeeded, 3 no connection.";

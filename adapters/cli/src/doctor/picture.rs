@@ -307,7 +307,9 @@ impl Picture {
         if endpoints(facts, node).next().is_none() {
             self.text(NODE_X + 12, y + NODE_HEAD + 14, "small none", "no port of this mode on this network");
         }
+        // A seed's connection may stand for a node that its announced address does not lead to.
         let label = endpoints(facts, node)
+            .filter(|endpoint| endpoint.outcome.is_ok())
             .find_map(|endpoint| {
                 let remote = place(&endpoint.host, endpoint.port);
                 let noop = facts.whole.noops.iter().find(|noop| noop.remote == remote)?;

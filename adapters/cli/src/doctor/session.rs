@@ -21,7 +21,7 @@ impl Session {
     pub(crate) async fn connect(case: &Case) -> Result<Self, Failure> {
         let (facts, config) = prepare(case).await;
         if let Some(text) = facts.refused {
-            return Err(Failure::usage(text));
+            return Err(Failure::usage(text).hint("settee explain CONNSTR shows the place"));
         }
         let Some(mut config) = config else {
             return Err(match facts.setup {
@@ -56,11 +56,13 @@ impl Session {
         }
     }
 
-    /// Waits until every node is connected, or the time is over.
-    pub(crate) async fn settle(&mut self, time: Duration) {
+    /// Waits until every node is connected, or the time is over; why not all are.
+    pub(crate) async fn settle(&mut self, time: Duration) -> Option<String> {
         let now = Instant::now();
         let op = self.driven.engine.wait_until_ready(self.bucket, DesiredState::Online, time, now);
-        // What does not get ready is shown by the report.
-        let _ = self.driven.wait(op, now + time + Duration::from_millis(250)).await;
+        match self.driven.wait(op, now + time + Duration::from_millis(250)).await {
+            Some(Ended::Completed(_, Err(error))) => Some(error.to_string()),
+            _ => None,
+        }
     }
 }

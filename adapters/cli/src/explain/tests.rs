@@ -40,6 +40,13 @@ fn a_single_name_may_have_srv_records() {
 }
 
 #[test]
+fn capella_without_tls_is_told() {
+    let text = plain("couchbase://cb.abc.cloud.couchbase.com");
+    assert!(text.contains("write couchbases://"), "{text}");
+    assert!(!plain("couchbases://cb.abc.cloud.couchbase.com").contains("note"));
+}
+
+#[test]
 fn an_error_has_its_place_and_a_hint() {
     let error = json_of("couchbase://h:0")["error"].clone();
     assert_eq!((error["kind"].as_str(), error["offset"].as_u64()), (Some("InvalidPort"), Some(14)));

@@ -106,7 +106,7 @@ fn seeds_have_a_host_and_perhaps_a_port() {
     assert_eq!(seed("[::1]").unwrap().kv, Some(11207));
     assert_eq!(seed("H").unwrap(), SeedAddr { host: "h".into(), kv: Some(11207), mgmt: Some(18091) });
     for wrong in ["h:0", "h:x", "", "a,b", "h:99999"] {
-        assert!(matches!(seed(wrong), Err(Failure::Usage(_))), "{wrong}");
+        assert!(matches!(seed(wrong), Err(Failure::Usage { .. })), "{wrong}");
     }
 }
 

@@ -8,6 +8,7 @@ use settee::map::{ClusterMap, DEFAULT_NETWORK, Node, Service};
 
 use crate::doctor::facts::{Facts, place};
 use crate::doctor::finding::Finding;
+use crate::doctor::plural;
 
 /// Round trips that are slow for one data centre (D-23).
 const SLOW_MEAN: Duration = Duration::from_millis(10);
@@ -118,8 +119,11 @@ fn latencies(facts: &Facts, out: &mut Vec<Finding>) {
     let mut slowest = Duration::ZERO;
     for noop in &facts.whole.noops {
         if noop.failed > 0 {
-            let text =
-                format!("{} of {} NOOPs were not answered", noop.failed, noop.failed + noop.samples.len());
+            let text = format!(
+                "{} of {} not answered",
+                noop.failed,
+                plural(noop.failed + noop.samples.len(), "NOOP")
+            );
             out.push(
                 Finding::warn("D-23", &noop.remote, text)
                     .advise("see whether this node can be reached, and how it is"),
@@ -130,7 +134,8 @@ fn latencies(facts: &Facts, out: &mut Vec<Finding>) {
         };
         let mean = noop.samples.iter().sum::<Duration>() / count.max(1);
         slowest = slowest.max(mean);
-        let text = format!("{count} round trips: mean {mean:.1?}, longest {max:.1?}");
+        let text =
+            format!("{}: mean {mean:.1?}, longest {max:.1?}", plural(noop.samples.len(), "round trip"));
         let finding = if mean >= SLOW_MEAN || *max >= SLOW_MAX {
             Finding::warn("D-23", &noop.remote, text)
                 .advise("run programs in the network of the cluster; for development from afar use profile=wan_development")

@@ -6,6 +6,7 @@ use settee::tls::CertificateFacts;
 
 use crate::doctor::facts::{Attempt, Facts, SeedFacts, TlsFacts, TlsOutcome, place};
 use crate::doctor::finding::{Finding, Severity};
+use crate::doctor::plural;
 
 const DAY: i64 = 86_400;
 /// A certificate that ends sooner is worth a warning.
@@ -34,9 +35,14 @@ fn handshake(facts: &Facts, seed: &SeedFacts, tls: &TlsFacts, out: &mut Vec<Find
     let subject = place(&seed.at.host, tls.port);
     let leaf = tls.chain.first();
     let shown = leaf.map(|leaf| {
-        let names = if leaf.names.is_empty() { "no names".to_owned() } else { leaf.names.join(", ") };
-        let days = (leaf.not_after - facts.unix_time).div_euclid(DAY);
-        let left = if days < 0 { format!("ended {} days ago", -days) } else { format!("{days} days left") };
+        let mut names: Vec<&str> = Vec::new();
+        for name in &leaf.names {
+            if !names.contains(&name.as_str()) {
+                names.push(name);
+            }
+        }
+        let names = if names.is_empty() { "no names".to_owned() } else { names.join(", ") };
+        let left = lifetime(leaf.not_after - facts.unix_time);
         let signed = if leaf.self_issued { " (self-signed)" } else { "" };
         format!("certificate of `{}` for {names}, issued by `{}`{signed}, {left}", leaf.subject, leaf.issuer)
     });
@@ -47,7 +53,7 @@ fn handshake(facts: &Facts, seed: &SeedFacts, tls: &TlsFacts, out: &mut Vec<Find
         }
         TlsOutcome::Failed(text) => {
             let shown = shown.map(|shown| format!("; {shown}")).unwrap_or_default();
-            let advice = handshake_advice(facts, seed, leaf);
+            let advice = handshake_advice(facts, seed, leaf, text);
             out.push(Finding::error("D-14", &subject, format!("{text}{shown}")).advise(advice));
             return;
         }
@@ -55,14 +61,29 @@ fn handshake(facts: &Facts, seed: &SeedFacts, tls: &TlsFacts, out: &mut Vec<Find
     for certificate in &tls.chain {
         let left = certificate.not_after - facts.unix_time;
         if (0..SOON).contains(&left) {
-            let text = format!("the certificate of `{}` ends in {} days", certificate.subject, left / DAY);
+            let text = format!(
+                "the certificate of `{}` ends in {}",
+                certificate.subject,
+                plural(usize::try_from(left / DAY).unwrap_or(0), "day")
+            );
             let advice = "renew it before then: connections fail from that day on";
             out.push(Finding::warn("D-14", &subject, text).advise(advice));
         }
     }
 }
 
-fn handshake_advice(facts: &Facts, seed: &SeedFacts, leaf: Option<&CertificateFacts>) -> String {
+/// What is left of a certificate's time, given in seconds.
+fn lifetime(left: i64) -> String {
+    let days = usize::try_from(left.unsigned_abs() / DAY.unsigned_abs()).unwrap_or(usize::MAX);
+    match (left < 0, days) {
+        (false, _) => format!("{} left", plural(days, "day")),
+        (true, 0) => "ended less than a day ago".to_owned(),
+        (true, _) => format!("ended {} ago", plural(days, "day")),
+    }
+}
+
+/// What to do about a handshake that failed, beyond what its text says.
+fn handshake_advice(facts: &Facts, seed: &SeedFacts, leaf: Option<&CertificateFacts>, text: &str) -> String {
     let Some(leaf) = leaf else {
         return "check that this port speaks TLS: 11207 and 18091 do, 11210 and 8091 do not".to_owned();
     };
@@ -83,6 +104,12 @@ fn handshake_advice(facts: &Facts, seed: &SeedFacts, leaf: Option<&CertificateFa
         return format!(
             "connect by a name that the certificate has{known}, or add `{host}` to its alternative names"
         );
+    }
+    if text.contains("demands a client certificate") {
+        return "log in with --client-cert and --client-key".to_owned();
+    }
+    if !text.contains("not trusted") {
+        return String::new();
     }
     if facts.given.capella {
         return "check what stands between here and Capella: its certificates need no setting".to_owned();
@@ -142,9 +169,15 @@ fn attempt_advice(facts: &Facts, attempt: &Attempt) -> &'static str {
             "check that the data service runs there, that the port is right, and that no firewall is in between"
         }
         Stage::Tls => "see the certificate above",
-        Stage::Hello => "check that this is the port of the data service (11210, with TLS 11207)",
+        Stage::Hello if facts.given.tls => "check that this is the port of the data service with TLS (11207)",
+        Stage::Hello => {
+            "check that this is the port of the data service without TLS (11210): where TLS is spoken (11207), write couchbases://"
+        }
         Stage::Auth => "check user and password, or the client certificate",
         Stage::Bucket => "create the bucket, or grant this user access to it",
+        Stage::Map if facts.given.bucket.is_some() => {
+            "if the bucket is a memcached one, begin with the manager, as in couchbase://host:8091=http/bucket; else the node may be starting up or may not be part of a cluster yet: look at its page Servers"
+        }
         _ => "the node may be starting up or may not be part of a cluster yet: look at its page Servers",
     }
 }
@@ -272,7 +305,13 @@ fn unreachable(facts: &Facts, out: &mut Vec<Finding>) {
     } else {
         "11210 (key-value), 8091 (manager), 8092 to 8095 (views, query, search, analytics)"
     };
-    let advice = if facts.given.capella {
+    let attempts = facts.seeds.iter().flat_map(|seed| {
+        let kv = seed.kv.as_ref().and_then(|kv| kv.outcome.as_ref().err());
+        [kv, seed.http.as_ref().and_then(|http| http.outcome.as_ref().err())]
+    });
+    let advice = if attempts.flatten().all(|attempt| attempt.stage == Stage::Resolve) {
+        "check the host names, and the name server of this machine".to_owned()
+    } else if facts.given.capella {
         "add the address of this machine to the cluster's allowed IP addresses, and check that the cluster is on".to_owned()
     } else {
         format!("check the firewalls between here and the nodes; these ports have to be open: {ports}")

@@ -98,7 +98,7 @@ fn security(facts: &Facts, out: &mut Vec<Finding>) {
             out.push(Finding::error("D-13", "", text).advise(advice));
         }
         Some(SetupError::Credentials(text)) => {
-            let advice = "give one kind of credentials: --user and --password, --client-cert and --client-key, or --token; the last two need couchbases://";
+            let advice = "give one kind of credentials: --username and --password, --client-cert and --client-key, or --token; the last two need couchbases://";
             out.push(Finding::error("D-27", "", text).advise(advice));
         }
         Some(SetupError::Other(text)) => out.push(Finding::error("D-1", "", text)),

@@ -114,6 +114,7 @@ fn cases() -> Vec<(&'static str, Severity, &'static str, Facts)> {
         ("D-14", Info, "300 days left", secured(done(), |_| {})),
         ("D-14", Warn, "ends in 12 days", secured(done(), |leaf| leaf.not_after = NOW + 12 * 86_400)),
         ("D-14", Error, "ended 3 days ago", secured(refused(), |leaf| leaf.not_after = NOW - 3 * 86_400)),
+        ("D-14", Error, "ended 1 day ago", secured(refused(), |leaf| leaf.not_after = NOW - 86_400 - 60)),
         ("D-14", Error, "not trusted", secured(refused(), |_| {})),
         ("D-15", Info, "without SYNC_REPLICATION", well()),
         (

@@ -115,7 +115,9 @@ async fn ask_bucket(
     };
     if let Some(deadline) = clock.stage() {
         let now = Instant::now();
-        let time = deadline.saturating_duration_since(now);
+        // Errors tell this time: in whole milliseconds.
+        let left = deadline.saturating_duration_since(now).as_millis();
+        let time = Duration::from_millis(u64::try_from(left).unwrap_or(u64::MAX));
         let op = driven.engine.wait_until_ready(Some(bucket), DesiredState::Online, time, now);
         facts.ready = match driven.wait(op, deadline + Duration::from_millis(250)).await {
             Some(Ended::Completed(_, Err(error))) => Err(told(&error)),
