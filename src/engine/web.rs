@@ -309,7 +309,8 @@ impl Engine {
         if self.is_over_http(ScopeId::Bucket(bucket)) {
             return;
         }
-        self.buckets[bucket as usize].stream_at = None;
+        let state = &mut self.buckets[bucket as usize];
+        (state.stream_at, state.stream_since, state.stream_waiting) = (None, None, None);
         for index in self.link_indexes() {
             let streams = |link: &Link| link.role == Role::Stream && link.bucket == Some(bucket);
             if self.link(index).is_some_and(streams) {

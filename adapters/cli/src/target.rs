@@ -1,5 +1,6 @@
 //! A cluster to look at, and how to log in there: what `doctor`, `ping` and `diagnostics` share.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,7 +19,7 @@ const STAGES: u32 = 6;
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// A cluster and credentials.
-#[derive(clap::Args, Debug)]
+#[derive(clap::Args)]
 pub(crate) struct Target {
     /// The connection string.
     #[arg(
@@ -56,6 +57,13 @@ pub(crate) struct Target {
     /// A name server to ask for SRV records, in place of the system's; may be repeated.
     #[arg(long, value_name = "IP[:PORT]", value_parser = name_server)]
     name_server: Vec<SocketAddr>,
+}
+
+/// Nothing of it is shown: it holds a password, or a token.
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Target").finish_non_exhaustive()
+    }
 }
 
 impl Target {
