@@ -13,29 +13,28 @@
 //!                             a step failed for good, or the stream broke
 //! ```
 
+mod event;
+mod frames;
 mod handshake;
 mod inflight;
 mod tx;
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+pub use event::{Answer, ConnEvent, Extras, Notification, SendError};
 pub use handshake::{ConnFailure, Settings};
 
 use handshake::{Handshake, Step};
 use inflight::{InFlight, Request, Taken};
 use tx::{LEND_FROM, SendBuffer};
 
-use crate::auth::{Authenticator, Exchange, Mechanism, SaltRequest, SaltedPassword};
-use crate::ids::{Cas, Opaque};
-use crate::wire::{
-    DecodeError, Decoder, Encode, EncodeError, Feature, FeatureSet, Frame, Header, InboundLimits, Magic,
-    Opcode, ResponseFrameInfos, ServerDuration, ServerOpcode, Status, Stop, datatype,
-};
+use crate::auth::{Authenticator, Exchange, Mechanism, SaltedPassword};
+use crate::ids::Opaque;
+use crate::wire::{DecodeError, Decoder, Encode, Feature, FeatureSet, Opcode};
 
 /// No further request is encoded while so many bytes wait: what waits unencoded can still be withdrawn.
 const HIGH_WATER: usize = 1024 * 1024;
@@ -89,123 +88,6 @@ enum Tag<T> {
     Step(Step),
     Probe,
     Renewal,
-}
-
-/// What a connection tells its owner.
-#[derive(Debug)]
-pub enum ConnEvent<T> {
-    /// An answer to a request of the owner's.
-    Answer(Answer<T>),
-    /// The password must be salted so for the handshake to go on: [`Connection::salted`].
-    Salt(SaltRequest),
-    /// A cluster map came with the handshake, decompressed.
-    Config(Bytes),
-    /// The handshake's request for a map was refused.
-    ConfigRefused(Status),
-    /// The bucket could not be selected; the connection goes on without one.
-    BucketRefused {
-        /// The server's status.
-        status: Status,
-        /// What the server said in the error's body.
-        context: Option<String>,
-    },
-    /// The handshake is done: requests may be sent.
-    Ready {
-        /// Whether the bucket asked for is selected.
-        bound: bool,
-    },
-    /// The server has judged what [`Connection::reauthenticate`] showed it; refused, the connection must be closed.
-    Renewed(Result<(), ConnFailure>),
-    /// The credentials have expired at the server: close the connection (AUTH-12).
-    Stale,
-    /// A newer cluster map exists (`kv-protocol.md` 2.9).
-    Notification(Notification),
-    /// An answer that nobody waits for.
-    Orphan {
-        /// Its opaque.
-        opaque: Opaque,
-        /// Its opcode.
-        opcode: Opcode,
-        /// Whether a request with this opaque had been given up.
-        given_up: bool,
-    },
-    /// The handshake failed for good: close the connection.
-    Failed(ConnFailure),
-    /// The stream is lost: close the connection (FR-8).
-    Broken {
-        /// What is wrong with it.
-        error: DecodeError,
-        /// The request whose answer was at fault, if that is known.
-        culprit: Option<T>,
-    },
-}
-
-/// An answer to a request of the owner's, its value decompressed and in memory of its own.
-#[derive(Debug)]
-pub struct Answer<T> {
-    /// What the owner knows the request by.
-    pub tag: T,
-    /// The operation.
-    pub opcode: Opcode,
-    /// The server's status.
-    pub status: Status,
-    /// Datatype bits, the one for compression already taken off.
-    pub datatype: u8,
-    /// Compare-and-swap token.
-    pub cas: Cas,
-    /// The request's identifier.
-    pub opaque: Opaque,
-    /// The fixed fields.
-    pub extras: Extras,
-    /// The value; empty where `malformed` says that it could not be had.
-    pub value: Bytes,
-    /// Why the operation must fail although the stream is in order (`kv-protocol.md` 1.3).
-    pub malformed: Option<Box<DecodeError>>,
-    /// How long the server worked on it.
-    pub server_duration: Option<ServerDuration>,
-}
-
-/// The extras of an answer, at most 32 bytes of them: no operation of this crate has more than 24.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extras {
-    len: u8,
-    bytes: [u8; 32],
-}
-
-impl Extras {
-    fn new(extras: &[u8]) -> Self {
-        let mut bytes = [0; 32];
-        let kept = extras.len().min(bytes.len());
-        bytes[..kept].copy_from_slice(&extras[..kept]);
-        Self { len: extras.len().min(255) as u8, bytes }
-    }
-
-    /// The bytes; `None` for more than 32 of them, which no operation has.
-    pub fn get(&self) -> Option<&[u8]> {
-        self.bytes.get(..usize::from(self.len))
-    }
-}
-
-/// A server's word that a newer cluster map exists.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notification {
-    /// The bucket; empty for the cluster's own map.
-    pub bucket: Bytes,
-    /// The version's epoch; `None` from servers that send the revision alone.
-    pub epoch: Option<i64>,
-    /// The version's revision.
-    pub rev: i64,
-    /// The map, empty in the brief form.
-    pub value: Bytes,
-}
-
-/// A request was not taken.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SendError {
-    /// The connection is not ready, or as much is under way as it takes.
-    NoRoom,
-    /// It cannot be written as a frame.
-    Encode(EncodeError),
 }
 
 impl<T: Copy> Connection<T> {
@@ -539,167 +421,6 @@ impl<T: Copy> Connection<T> {
         }
         self.state.phase = Phase::Closed;
     }
-}
-
-impl<T: Copy> State<T> {
-    /// Judges a header before its body is awaited: the most bytes that the body may have.
-    fn check(&mut self, header: &Header) -> Result<u32, DecodeError> {
-        header.check_from_server(self.features.contains(Feature::DUPLEX))?;
-        let limits = InboundLimits::default();
-        let asked =
-            if header.magic == Magic::ServerRequest { None } else { self.inflight.opcode(header.opaque) };
-        let max = match asked {
-            Some(opcode) if opcode != header.opcode => {
-                self.culprit = Some(header.opaque);
-                return Err(DecodeError::OpcodeMismatch { expected: opcode, found: header.opcode });
-            }
-            Some(opcode) => limits.for_answer(opcode, 1),
-            None => limits.document,
-        };
-        if header.body_len > max {
-            self.culprit = Some(header.opaque);
-            return Err(DecodeError::TooLarge { body: header.body_len, max, opcode: header.opcode });
-        }
-        Ok(max)
-    }
-
-    fn on_frame(&mut self, frame: Frame<'_>) -> ControlFlow<Stop> {
-        if self.phase == Phase::Closed {
-            return ControlFlow::Continue(());
-        }
-        self.heard = true;
-        if frame.header.magic == Magic::ServerRequest {
-            self.on_server_request(&frame);
-            return ControlFlow::Continue(());
-        }
-        let header = frame.header;
-        let infos = if frame.framing_extras.is_empty() {
-            ResponseFrameInfos::default()
-        } else {
-            match ResponseFrameInfos::parse(frame.framing_extras) {
-                Ok(infos) => infos,
-                Err(error) => {
-                    self.culprit = Some(header.opaque);
-                    return ControlFlow::Break(Stop::Fatal(error));
-                }
-            }
-        };
-        match self.inflight.take(header.opaque, header.opcode) {
-            Taken::Live(Tag::Owner(tag)) => {
-                let (value, malformed) = match value_of(&frame) {
-                    Ok(value) => (value, None),
-                    Err(error) => (Bytes::new(), Some(Box::new(error))),
-                };
-                self.events.push_back(ConnEvent::Answer(Answer {
-                    tag,
-                    opcode: header.opcode,
-                    status: header.status(),
-                    datatype: header.datatype & !datatype::SNAPPY,
-                    cas: header.cas,
-                    opaque: header.opaque,
-                    extras: Extras::new(frame.extras),
-                    value,
-                    malformed,
-                    server_duration: infos.server_duration,
-                }));
-            }
-            Taken::Live(Tag::Step(step)) => self.on_step(step, &frame),
-            Taken::Live(Tag::Probe) => {
-                self.probes = self.probes.saturating_sub(1);
-                if header.status() == Status::AUTH_STALE {
-                    self.events.push_back(ConnEvent::Stale);
-                }
-            }
-            Taken::Live(Tag::Renewal) => self.on_renewal(header.status()),
-            Taken::GivenUp => self.orphan(&header, true),
-            // `check` has refused a mismatch on the header already.
-            Taken::Unknown | Taken::Mismatch(_) => self.orphan(&header, false),
-        }
-        ControlFlow::Continue(())
-    }
-
-    fn orphan(&mut self, header: &Header, given_up: bool) {
-        self.events.push_back(ConnEvent::Orphan { opaque: header.opaque, opcode: header.opcode, given_up });
-    }
-
-    fn on_renewal(&mut self, status: Status) {
-        self.renewals = self.renewals.saturating_sub(1);
-        if self.renewals == 0 {
-            self.renewed_at = None;
-        }
-        let judged = if status == Status::SUCCESS {
-            Ok(())
-        } else {
-            self.phase = Phase::Closed;
-            Err(ConnFailure::renewal(status))
-        };
-        self.events.push_back(ConnEvent::Renewed(judged));
-    }
-
-    fn on_step(&mut self, step: Step, frame: &Frame<'_>) {
-        let value = match value_of(frame) {
-            Ok(value) => value,
-            // A step that cannot be read is as good as refused; the steps decide what that means.
-            Err(_) => Bytes::new(),
-        };
-        let status = frame.header.status();
-        let result = self.handshake.on_answer(step, status, frame.header.datatype, value, &mut self.events);
-        match result {
-            Err(failure) => self.fail(failure),
-            Ok(()) => {
-                self.features = self.handshake.features();
-                if self.handshake.is_done() {
-                    self.handshake.finish();
-                    self.phase = Phase::Ready;
-                    self.events.push_back(ConnEvent::Ready { bound: self.handshake.is_bound() });
-                }
-            }
-        }
-    }
-
-    fn on_server_request(&mut self, frame: &Frame<'_>) {
-        if ServerOpcode(frame.header.opcode.0) != ServerOpcode::CLUSTERMAP_CHANGE_NOTIFICATION {
-            return;
-        }
-        // A notification of another form is ignored, the connection stays usable.
-        let (epoch, rev) = match *frame.extras {
-            [e0, e1, e2, e3, e4, e5, e6, e7, r0, r1, r2, r3, r4, r5, r6, r7] => (
-                Some(i64::from_be_bytes([e0, e1, e2, e3, e4, e5, e6, e7])),
-                i64::from_be_bytes([r0, r1, r2, r3, r4, r5, r6, r7]),
-            ),
-            [r0, r1, r2, r3] => (None, i64::from(u32::from_be_bytes([r0, r1, r2, r3]))),
-            _ => return,
-        };
-        let Ok(value) = value_of(frame) else { return };
-        let bucket = Bytes::copy_from_slice(frame.key);
-        self.events.push_back(ConnEvent::Notification(Notification { bucket, epoch, rev, value }));
-    }
-
-    fn fail(&mut self, failure: ConnFailure) {
-        self.phase = Phase::Closed;
-        self.events.push_back(ConnEvent::Failed(failure));
-    }
-}
-
-/// A frame's value, decompressed, in memory of its own (FR-11).
-fn value_of(frame: &Frame<'_>) -> Result<Bytes, DecodeError> {
-    let bits = frame.header.datatype;
-    if bits > datatype::JSON {
-        datatype::check(bits)?;
-        if bits & datatype::XATTR != 0 {
-            return Err(DecodeError::Malformed {
-                what: "datatype",
-                detail: format!(
-                    "0x{bits:02x} announces extended attributes, which {} cannot carry",
-                    frame.header.opcode
-                ),
-            });
-        }
-        if bits & datatype::SNAPPY != 0 {
-            return datatype::inflate(frame.value, datatype::MAX_INFLATED).map(Bytes::from);
-        }
-    }
-    Ok(Bytes::copy_from_slice(frame.value))
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
 use crate::auth::{BearerAuthenticator, PasswordAuthenticator};
+use crate::wire::{Header, Magic, Status};
 
 fn settings(authenticator: Authenticator) -> Settings {
     Settings {

@@ -7,7 +7,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::link::{Backoff, Failure, Link, Phase, Role};
+use super::backoff::Backoff;
+use super::link::{Failure, Link, Phase, Role};
 use super::security;
 use super::table::Place;
 use super::{ConfigError, ConnId, Engine, Stage};

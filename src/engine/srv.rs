@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::link::ConnTable;
+use super::conns::ConnTable;
 use super::scope::ScopeId;
 use super::{ConnId, Datagram, Dial, Engine, Input, LinkError, Output, QueryId};
 use crate::connstr::Seed;

@@ -4,6 +4,7 @@
 use super::*;
 use crate::auth::{Authenticator, PasswordAuthenticator};
 use crate::connstr;
+use crate::error::ErrorKind;
 use crate::options::Options;
 use crate::wire::{Decoder, Encode, Feature, FeatureSet, Opcode, Status};
 
