@@ -131,7 +131,7 @@ mod tests {
 
         let command = Target::augment_args(clap::Command::new("settee"));
         for argument in command.get_arguments().filter(|it| it.get_env().is_some()) {
-            let harmless = argument.get_id() == "user";
+            let harmless = argument.get_id() == "username";
             assert!(harmless || argument.is_hide_env_values_set(), "{}", argument.get_id());
         }
     }
