@@ -285,6 +285,16 @@ fn d_18_seeds_of_two_clusters() {
 }
 
 #[test]
+fn d_18_clusters_whose_maps_do_not_name_them() {
+    let old = || small().posture(Posture::V7_2).start().unwrap();
+    let (one, other) = (old(), old());
+    let text = format!("couchbase://{},{}", one.addresses()[0], other.addresses()[0]);
+    assert_finds(&examine(&case(text)), "D-18", Severity::Error, "no node in common");
+    let report = examine(&case(one.connection_string()));
+    assert!(report.findings.iter().all(|finding| finding.code != "D-18"), "{:#?}", report.findings);
+}
+
+#[test]
 fn d_16_d_20_maps_over_http() {
     let cluster = small().start().unwrap();
     let text = both_ports(&cluster, "127.0.0.1");

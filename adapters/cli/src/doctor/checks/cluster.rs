@@ -73,20 +73,33 @@ fn network(facts: &Facts, out: &mut Vec<Finding>) {
 /// D-18.
 fn identities(facts: &Facts, out: &mut Vec<Finding>) {
     let mut clusters: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    // Before 7.6 maps do not name their cluster: the nodes tell, unless they go by the name that was dialled.
+    let mut unnamed: Vec<(&str, BTreeSet<(&str, u16)>)> = Vec::new();
     for seed in &facts.seeds {
         let kv = seed.kv.as_ref().and_then(|kv| kv.outcome.as_ref().ok());
         let http = seed.http.as_ref().and_then(|http| http.outcome.as_ref().ok());
         for map in kv.into_iter().chain(http) {
             if let Some(uuid) = &map.cluster_uuid {
                 clusters.entry(uuid).or_default().insert(&seed.at.host);
+            } else if map.nodes.iter().all(|node| !node.host_inferred) {
+                let kv = |node| Node::endpoint(node, Service::Kv, DEFAULT_NETWORK, facts.given.tls);
+                unnamed.push((&seed.at.host, map.nodes.iter().filter_map(kv).collect()));
             }
         }
+    }
+    let advice = "name nodes of one cluster: which one a program connects to is a matter of chance now";
+    if let Some(((one, nodes), rest)) = unnamed.split_first()
+        && let Some((other, _)) = rest
+            .iter()
+            .find(|(_, others)| !nodes.is_empty() && !others.is_empty() && nodes.is_disjoint(others))
+    {
+        let text = format!("the maps of {one} and {other} have no node in common: they are of 2 clusters");
+        out.push(Finding::error("D-18", "", text).advise(advice));
     }
     if clusters.len() > 1 {
         let parts: Vec<String> =
             clusters.values().map(|hosts| hosts.iter().copied().collect::<Vec<_>>().join(", ")).collect();
         let text = format!("the seeds belong to {} clusters: {}", clusters.len(), parts.join(" | "));
-        let advice = "name nodes of one cluster: which one a program connects to is a matter of chance now";
         out.push(Finding::error("D-18", "", text).advise(advice));
     }
 }
