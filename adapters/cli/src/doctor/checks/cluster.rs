@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use settee::map::{ClusterMap, DEFAULT_NETWORK, Node, Service, canonical_host_eq};
 
-use crate::doctor::facts::{Facts, PoolNode};
+use crate::doctor::facts::{Facts, PoolNode, place};
 use crate::doctor::finding::Finding;
 
 pub(super) fn check(facts: &Facts, out: &mut Vec<Finding>) {
@@ -72,18 +72,23 @@ fn network(facts: &Facts, out: &mut Vec<Finding>) {
 
 /// D-18.
 fn identities(facts: &Facts, out: &mut Vec<Finding>) {
-    let mut clusters: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    let mut clusters: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
     // Before 7.6 maps do not name their cluster: the nodes tell, unless they go by the name that was dialled.
-    let mut unnamed: Vec<(&str, BTreeSet<(&str, u16)>)> = Vec::new();
+    let mut unnamed: Vec<(String, BTreeSet<(&str, u16)>)> = Vec::new();
     for seed in &facts.seeds {
+        let at = seed
+            .at
+            .kv
+            .or(seed.at.mgmt)
+            .map_or_else(|| seed.at.host.clone(), |port| place(&seed.at.host, port));
         let kv = seed.kv.as_ref().and_then(|kv| kv.outcome.as_ref().ok());
         let http = seed.http.as_ref().and_then(|http| http.outcome.as_ref().ok());
         for map in kv.into_iter().chain(http) {
             if let Some(uuid) = &map.cluster_uuid {
-                clusters.entry(uuid).or_default().insert(&seed.at.host);
+                clusters.entry(uuid).or_default().insert(at.clone());
             } else if map.nodes.iter().all(|node| !node.host_inferred) {
                 let kv = |node| Node::endpoint(node, Service::Kv, DEFAULT_NETWORK, facts.given.tls);
-                unnamed.push((&seed.at.host, map.nodes.iter().filter_map(kv).collect()));
+                unnamed.push((at.clone(), map.nodes.iter().filter_map(kv).collect()));
             }
         }
     }
@@ -97,8 +102,10 @@ fn identities(facts: &Facts, out: &mut Vec<Finding>) {
         out.push(Finding::error("D-18", "", text).advise(advice));
     }
     if clusters.len() > 1 {
-        let parts: Vec<String> =
-            clusters.values().map(|hosts| hosts.iter().copied().collect::<Vec<_>>().join(", ")).collect();
+        let parts: Vec<String> = clusters
+            .values()
+            .map(|hosts| hosts.iter().map(String::as_str).collect::<Vec<_>>().join(", "))
+            .collect();
         let text = format!("the seeds belong to {} clusters: {}", clusters.len(), parts.join(" | "));
         out.push(Finding::error("D-18", "", text).advise(advice));
     }
