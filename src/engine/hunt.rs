@@ -133,15 +133,16 @@ impl Engine {
     fn targets(&mut self, scope: ScopeId) -> Vec<Target> {
         // Where the nodes are known the seeds are the last resort (BOOT-15).
         let forced = self.scope(scope).forced;
-        let known = if forced { Vec::new() } else { self.known_nodes() };
-        let managers = if forced { Vec::new() } else { self.managers() };
-        let with_seeds = self.scope(scope).map.is_some() || known.is_empty();
+        let source = self.config.options.bootstrap_on;
+        let memcached = self.is_over_http(scope);
+        let known = if forced || memcached { Vec::new() } else { self.known_nodes() };
+        let managers = if forced || source == BootstrapOn::Cccp { Vec::new() } else { self.managers() };
+        let nobody = known.is_empty() && (!memcached || managers.is_empty());
+        let with_seeds = self.scope(scope).map.is_some() || nobody;
         let seeds = if with_seeds { self.seeds().to_vec() } else { Vec::new() };
         let at = |seed: &Seed, port: Option<u16>| Some(Endpoint::new(seed.host.to_string(), port?));
         let kv_seeds = seeds.iter().filter_map(|seed| at(seed, seed.kv));
         let mgmt_seeds = seeds.iter().filter_map(|seed| at(seed, seed.mgmt));
-        let source = self.config.options.bootstrap_on;
-        let memcached = self.is_over_http(scope);
         let mut targets = Vec::new();
         for (over_http, nodes, seeds) in
             [(false, known, kv_seeds.collect::<Vec<_>>()), (true, managers, mgmt_seeds.collect::<Vec<_>>())]
@@ -159,6 +160,24 @@ impl Engine {
             }
         }
         targets
+    }
+
+    /// Before another round: the nodes may be others by now. Attempts that are under way know their target by its
+    /// number, so while there are any the list stays as it is.
+    fn renew_targets(&mut self, scope: ScopeId) {
+        let mut targets = self.targets(scope);
+        let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
+        let same = |a: &Target, b: &Target| a.over_http == b.over_http && a.endpoint.same_place(&b.endpoint);
+        let is_known = |target: &Target| hunt.targets.iter().any(|known| same(known, target));
+        if targets.len() == hunt.targets.len() && targets.iter().all(is_known) {
+            return;
+        }
+        for target in &mut targets {
+            if let Some(place) = hunt.targets.iter().position(|known| same(known, target)) {
+                *target = hunt.targets.swap_remove(place);
+            }
+        }
+        hunt.targets = targets;
     }
 
     /// The key-value endpoints of the cluster map.
@@ -203,6 +222,10 @@ impl Engine {
             let on_data_nodes = self.on_data_nodes(&counting);
             let counting = counting.len();
             let held = self.running_targets(scope);
+            let Some(hunt) = &self.scope(scope).hunt else { return };
+            if hunt.pausing && now >= hunt.next_at && held.is_empty() {
+                self.renew_targets(scope);
+            }
             let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
             if hunt.pausing {
                 if now < hunt.next_at {

@@ -32,8 +32,13 @@ fn drain(engine: &mut Engine) -> (Vec<Output>, Option<Instant>) {
 
 /// The connections that are to be dialled.
 fn dials(outputs: &[Output]) -> Vec<ConnId> {
+    addresses(outputs).into_iter().map(|(conn, _)| conn).collect()
+}
+
+/// The same with where to.
+fn addresses(outputs: &[Output]) -> Vec<(ConnId, String)> {
     let dials = outputs.iter().filter_map(|output| match output {
-        Output::Connect(dial) => Some(dial.conn),
+        Output::Connect(dial) => Some((dial.conn, dial.address.to_string())),
         _ => None,
     });
     dials.collect()
@@ -45,24 +50,38 @@ fn serving(config: EngineConfig, now: Instant) -> (Engine, ConnId) {
     let conn = dials(&drain(&mut engine).0)[0];
     engine.handle_input(Input::Connected { conn, local: None }, now);
     drain(&mut engine);
+    answer(&mut engine, conn, MAP, now);
+    drain(&mut engine);
+    assert!(engine.cluster_map().is_some());
+    (engine, conn)
+}
+
+/// Answers what is asked on a connection; the bucket "later" is not known there.
+fn answer(engine: &mut Engine, conn: ConnId, map: &str, now: Instant) {
     let sent = engine.transmit(conn).collect::<Vec<_>>().concat();
     engine.handle_input(Input::Written { conn, len: sent.len() }, now);
     let mut answers = Vec::new();
     let on_frame = |frame: crate::wire::Frame<'_>| {
         let header = frame.header;
-        let value = match header.opcode {
-            Opcode::HELLO => [Feature::DUPLEX, Feature::XERROR].into_iter().collect::<FeatureSet>().encode(),
-            Opcode::GET_CLUSTER_CONFIG => MAP.into(),
-            _ => Vec::new(),
+        let (status, value) = match header.opcode {
+            Opcode::HELLO => {
+                let features = [Feature::DUPLEX, Feature::XERROR, Feature::SELECT_BUCKET];
+                (Status::SUCCESS, features.into_iter().collect::<FeatureSet>().encode())
+            }
+            Opcode::GET_CLUSTER_CONFIG => (Status::SUCCESS, map.into()),
+            Opcode::SELECT_BUCKET if frame.key == b"later" => (Status::KEY_ENOENT, Vec::new()),
+            _ => (Status::SUCCESS, Vec::new()),
         };
-        Encode::response(header.opcode, header.opaque, Status::SUCCESS).emit(&value, &mut answers).unwrap();
+        Encode::response(header.opcode, header.opaque, status).emit(&value, &mut answers).unwrap();
         std::ops::ControlFlow::Continue(())
     };
     Decoder::new().feed(&sent, |_| u32::MAX, on_frame).unwrap();
     engine.handle_input(Input::Received { conn, data: &answers }, now);
-    drain(&mut engine);
-    assert!(engine.cluster_map().is_some());
-    (engine, conn)
+}
+
+/// The map of a cluster of one node, without a manager.
+fn cluster_map(rev: u32, host: &str) -> String {
+    format!(r#"{{"rev":{rev},"revEpoch":1,"nodesExt":[{{"services":{{"kv":11210}},"hostname":"{host}"}}]}}"#)
 }
 
 fn get(engine: &mut Engine, now: Instant) -> OpId {
@@ -170,4 +189,45 @@ fn any_wall_clock_can_be_set() {
     engine.handle_input(Input::Connected { conn, local: None }, start + Duration::from_secs(1));
     drain(&mut engine);
     assert!(engine.transmit(conn).count() > 0, "the handshake begins");
+}
+
+#[test]
+fn a_bucket_is_looked_for_at_the_seeds_where_the_map_names_no_manager() {
+    let now = Instant::now();
+    let mut engine = Engine::new(config("couchbase://127.0.0.1?bootstrap_on=http"), [1; 32], now);
+    let conn = dials(&drain(&mut engine).0)[0];
+    engine.handle_input(Input::Connected { conn, local: None }, now);
+    let map = cluster_map(1, "127.0.0.1");
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{map}", map.len());
+    engine.handle_input(Input::Received { conn, data: answer.as_bytes() }, now);
+    drain(&mut engine);
+    assert!(engine.cluster_map().is_some());
+    engine.open_bucket("b", now);
+    let dialled = addresses(&drain(&mut engine).0);
+    assert!(dialled.iter().any(|(_, address)| address == "127.0.0.1:8091"), "{dialled:?}");
+}
+
+#[test]
+fn a_long_hunt_asks_the_nodes_that_have_come_meanwhile() {
+    let mut now = Instant::now();
+    let (mut engine, conn) = serving(config("couchbase://127.0.0.1"), now);
+    engine.open_bucket("later", now);
+    let map = cluster_map(2, "127.0.0.2");
+    let mut conns = vec![conn];
+    for _ in 0..120 {
+        let (outputs, _) = drain(&mut engine);
+        for (conn, address) in addresses(&outputs) {
+            if address == "127.0.0.2:11210" {
+                return;
+            }
+            engine.handle_input(Input::Connected { conn, local: None }, now);
+            conns.push(conn);
+        }
+        for &conn in &conns {
+            answer(&mut engine, conn, &map, now);
+        }
+        now += Duration::from_millis(250);
+        engine.handle_timeout(now);
+    }
+    panic!("the bucket is looked for at a node that is gone: {:?}", engine.health(now));
 }
