@@ -191,6 +191,8 @@ impl fmt::Display for OpError {
         if let Some(timeout) = context.timeout
             && matches!(self.kind, ErrorKind::AmbiguousTimeout | ErrorKind::UnambiguousTimeout)
         {
+            // To the millisecond: what is behind it says nothing.
+            let timeout = Duration::from_millis(timeout.as_millis().try_into().unwrap_or(u64::MAX));
             write!(f, " after {timeout:?}")?;
         }
         if let Some(status) = context.status {

@@ -12,7 +12,7 @@ use crate::wire::{DecodeError, EncodeError, Opcode, ServerDuration, Status};
 pub enum ConnEvent<T> {
     /// An answer to a request of the owner's.
     Answer(Answer<T>),
-    /// The password must be salted so for the handshake to go on: [`Connection::salted`].
+    /// The password must be salted so for the handshake to go on: [`Connection::salted`](super::Connection::salted).
     Salt(SaltRequest),
     /// A cluster map came with the handshake, decompressed.
     Config(Bytes),
@@ -30,7 +30,7 @@ pub enum ConnEvent<T> {
         /// Whether the bucket asked for is selected.
         bound: bool,
     },
-    /// The server has judged what [`Connection::reauthenticate`] showed it; refused, the connection must be closed.
+    /// The server has judged what [`Connection::reauthenticate`](super::Connection::reauthenticate) showed it; refused, the connection must be closed.
     Renewed(Result<(), ConnFailure>),
     /// The credentials have expired at the server: close the connection (AUTH-12).
     Stale,

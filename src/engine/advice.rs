@@ -65,6 +65,12 @@ impl Engine {
                 attempts.push(attempt);
             }
         }
+        // The same place by another name says nothing new.
+        for past in hunt.past.iter().rev() {
+            if !attempts.iter().any(|told| told.seed == past.seed || told.address == past.address) {
+                attempts.push(past.clone());
+            }
+        }
         let kinds = |wanted: ErrorKind| attempts.iter().any(|attempt| attempt.kind == Some(wanted));
         let kind = [
             ErrorKind::InvalidArgument,

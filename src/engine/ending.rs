@@ -62,6 +62,10 @@ impl Engine {
                     if let Some(cut) = tls.session.cut() {
                         text = format!("{text}: {cut}");
                     }
+                } else if stage == Stage::Hello && why == LinkError::Closed && !secure {
+                    text.push_str(
+                        " at the first request: if this is a TLS port, use couchbases://, or the plain port 11210",
+                    );
                 } else if link.connection().is_some_and(Connection::is_unexplained) {
                     text.push_str(": probable lack of privilege, which a node without XERROR reports so");
                 }

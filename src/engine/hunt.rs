@@ -30,6 +30,8 @@ pub(super) const REPORT_MAX: usize = 32;
 pub(super) struct Hunt {
     pub(super) started: Instant,
     pub(super) targets: Vec<Target>,
+    /// The last attempts on targets that are none any more.
+    pub(super) past: Vec<AttemptReport>,
     /// The next target of this round.
     pub(super) next: usize,
     pub(super) next_at: Instant,
@@ -86,6 +88,7 @@ impl Engine {
         let mut hunt = Hunt {
             started: now,
             targets,
+            past: Vec::new(),
             next: 0,
             next_at: now,
             running: Vec::new(),
@@ -162,9 +165,9 @@ impl Engine {
         targets
     }
 
-    /// Before another round: the nodes may be others by now. Attempts that are under way know their target by its
-    /// number, so while there are any the list stays as it is.
-    fn renew_targets(&mut self, scope: ScopeId) {
+    /// Before another round: the nodes may be others by now. Attempts that are under way (`held`) know their target by its
+    /// number, so while there are any the list only grows.
+    fn renew_targets(&mut self, scope: ScopeId, held: bool) {
         let mut targets = self.targets(scope);
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         let same = |a: &Target, b: &Target| a.over_http == b.over_http && a.endpoint.same_place(&b.endpoint);
@@ -172,12 +175,21 @@ impl Engine {
         if targets.len() == hunt.targets.len() && targets.iter().all(is_known) {
             return;
         }
+        if held {
+            let fresh: Vec<Target> = targets.into_iter().filter(|target| !is_known(target)).collect();
+            hunt.targets.extend(fresh);
+            return;
+        }
         for target in &mut targets {
             if let Some(place) = hunt.targets.iter().position(|known| same(known, target)) {
                 *target = hunt.targets.swap_remove(place);
             }
         }
-        hunt.targets = targets;
+        // What was seen elsewhere is still worth telling.
+        let gone = std::mem::replace(&mut hunt.targets, targets);
+        hunt.past.extend(gone.into_iter().filter_map(|target| target.last));
+        let surplus = hunt.past.len().saturating_sub(REPORT_MAX);
+        hunt.past.drain(..surplus);
     }
 
     /// The key-value endpoints of the cluster map.
@@ -223,8 +235,8 @@ impl Engine {
             let counting = counting.len();
             let held = self.running_targets(scope);
             let Some(hunt) = &self.scope(scope).hunt else { return };
-            if hunt.pausing && now >= hunt.next_at && held.is_empty() {
-                self.renew_targets(scope);
+            if hunt.pausing && now >= hunt.next_at {
+                self.renew_targets(scope, !held.is_empty());
             }
             let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
             if hunt.pausing {
@@ -468,6 +480,12 @@ impl Engine {
             self.scope_mut(scope).hunt.as_mut().and_then(|hunt| hunt.targets.get_mut(target))
         {
             target.round.mapless = true;
+        }
+        // Where no manager is known, the cluster's map names them.
+        let knows_manager = self.config.options.bootstrap_on == BootstrapOn::Cccp
+            || self.scope(scope).hunt.as_ref().is_some_and(|hunt| hunt.targets.iter().any(|it| it.over_http));
+        if !knows_manager && self.cluster.map.is_none() && self.cluster.hunt.is_none() && !self.mapless {
+            self.start_hunt(ScopeId::Cluster);
         }
         self.hunt_tick(scope);
     }

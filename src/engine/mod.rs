@@ -372,7 +372,7 @@ impl Engine {
     }
 
     /// Begins to close: no further operation is taken, those under way get `drain` to end, then they end as
-    /// [`ErrorKind::RequestCanceled`], connections close, and [`Event::Closed`] comes. Asking again changes nothing
+    /// [`ErrorKind::RequestCanceled`](crate::error::ErrorKind::RequestCanceled), connections close, and [`Event::Closed`] comes. Asking again changes nothing
     /// but may shorten the time (LIFE-3).
     pub fn shut_down(&mut self, drain: Duration, now: Instant) {
         self.advance(now);

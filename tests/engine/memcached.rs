@@ -51,6 +51,18 @@ fn memcached_buckets_are_read_and_written_where_their_ring_says() {
 }
 
 #[test]
+fn memcached_buckets_are_found_without_a_managers_port_in_the_string() {
+    // The data port alone is known; the cluster's own map names the manager.
+    let mut net = memcached(2);
+    let kv = Net::listener_of(NodeId(0), Listener::KV);
+    net.forward("10.0.0.7:21400".parse().expect("an address"), NodeId(0), Listener::KV);
+    assert_ne!(kv.port(), 21400);
+    let mut client = cache(net, "couchbase://10.0.0.7:21400");
+    assert!(client.set("k", "1").is_ok());
+    assert!(client.world.elapsed() < secs(5), "{:?}", client.world.elapsed());
+}
+
+#[test]
 fn memcached_buckets_have_no_collections_and_no_durability() {
     let mut client = cache(memcached(2), "couchbase://10.0.0.1");
     assert!(client.set("k", "1").is_ok());
