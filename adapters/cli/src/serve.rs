@@ -2,9 +2,12 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
-use settee_sim::{BucketKind, Certificates, ClientCertificates, Listener, NodeId, Posture, SimCluster};
+use settee_sim::{
+    BucketKind, Certificates, ClientCertificates, DnsServed, DnsZone, Listener, NodeId, Posture, SimCluster,
+};
 
 use crate::failure::Failure;
 use crate::terminal;
@@ -20,6 +23,7 @@ Examples:
   settee serve --posture 6.0                        as a release that has no map without a bucket
   settee serve --external                           behind port mapping, as in containers
   settee serve --memcached-bucket cache             with a memcached bucket besides
+  settee serve --dns cb.test                        with a name server that has SRV records of that name
 
 Standard output tells, one a line: the connection string; with --tls the couchbases:// connection string and the file \
 with the authority's certificate; with --client-cert a file with a certificate of the user, and one with its key.
@@ -76,6 +80,12 @@ pub(crate) struct Args {
     /// A memcached bucket beside the other; may be repeated.
     #[arg(long = "memcached-bucket", value_name = "NAME")]
     memcached_buckets: Vec<String>,
+    /// Runs a name server, on a free port, with SRV records of this name that lead to the nodes.
+    #[arg(long, value_name = "NAME")]
+    dns: Option<String>,
+    /// Gives the nodes new certificates of the same authority every so many seconds.
+    #[arg(long, value_name = "SECONDS", requires = "tls", value_parser = clap::value_parser!(u64).range(1..))]
+    rotate_certificates: Option<u64>,
 }
 
 /// [`Certificates`] as an argument.
@@ -193,10 +203,47 @@ pub(crate) fn run(args: &Args) -> Result<(), Failure> {
             let _ = writeln!(err, "memcached bucket: couchbase://{manager}=http/{name}");
         }
     }
+    let _names = match &args.dns {
+        Some(name) => {
+            let server = name_server(args, &cluster, name)?;
+            let _ = writeln!(
+                err,
+                "name server: {0}; try: settee doctor couchbase://{name} --name-server {0}",
+                server.addr()
+            );
+            Some(server)
+        }
+        None => None,
+    };
     drop((out, err));
     loop {
-        std::thread::park();
+        match args.rotate_certificates {
+            Some(seconds) => {
+                std::thread::sleep(Duration::from_secs(seconds));
+                cluster.control(|cluster, _| cluster.rotate_certificates(false));
+            }
+            None => std::thread::park(),
+        }
     }
+}
+
+/// A name server whose records of `name` lead to the nodes, by a name that every machine knows.
+fn name_server(args: &Args, cluster: &SimCluster, name: &str) -> Result<DnsServed, Failure> {
+    const TARGET: &str = "localhost";
+    let mut zone = DnsZone::new();
+    for (service, listener) in [("_couchbase", Listener::KV), ("_couchbases", Listener::KV_TLS)] {
+        let nodes = (0..usize::from(args.nodes)).map(NodeId);
+        let ports: Vec<u16> =
+            nodes.filter_map(|node| cluster.address_of(node, listener)).map(|at| at.port()).collect();
+        if !ports.is_empty() {
+            zone.srv(&format!("{service}._tcp.{name}"), ports.iter().map(|port| (TARGET, *port)));
+        }
+    }
+    for node in 0..usize::from(args.nodes) {
+        cluster
+            .control(move |cluster, _| cluster.set_certificate_names(NodeId(node), vec![TARGET.to_owned()]));
+    }
+    DnsServed::start(zone).map_err(|error| Failure::no(format!("the name server cannot be started: {error}")))
 }
 
 /// Where the nodes answer over HTTP.
