@@ -163,7 +163,7 @@ impl<'d> World<'d> {
         }
         self.steps += 1;
         // Looking at every step would take as long as all the rest.
-        if self.steps % 3 == 0 {
+        if self.steps.is_multiple_of(3) {
             self.look();
         }
         // Several inputs may come before the outputs are taken.
