@@ -23,6 +23,8 @@ const ROUND_PAUSE: Duration = Duration::from_millis(500);
 const ROUND_PAUSE_MAX: Duration = Duration::from_secs(4);
 /// Between rounds where a bucket was refused (`connecting.md` 4.5).
 const BUCKET_PAUSE_MAX: Duration = Duration::from_secs(10);
+/// A hunt that lasts for longer is not for seeds alone: the cluster may have other nodes by now.
+const LONG: Duration = Duration::from_secs(30);
 /// A report lists so many attempts (BOOT-16).
 pub(super) const REPORT_MAX: usize = 32;
 
@@ -165,9 +167,16 @@ impl Engine {
         targets
     }
 
-    /// Before another round: the nodes may be others by now. Attempts that are under way (`held`) know their target by its
-    /// number, so while there are any the list only grows.
+    /// Before another round, where nobody could be reached in the last one or the hunt lasts long: the nodes may be
+    /// others by now. Until then the report tells of those that the hunt began with. Attempts that are under way
+    /// (`held`) know their target by its number, so while there are any the list only grows.
     fn renew_targets(&mut self, scope: ScopeId, held: bool) {
+        let now = self.now;
+        let Some(hunt) = &self.scope(scope).hunt else { return };
+        let lasts = now.saturating_duration_since(hunt.started) >= LONG;
+        if !held && !lasts && !hunt.targets.iter().all(|target| target.round.unreachable) {
+            return;
+        }
         let mut targets = self.targets(scope);
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         let same = |a: &Target, b: &Target| a.over_http == b.over_http && a.endpoint.same_place(&b.endpoint);

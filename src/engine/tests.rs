@@ -214,7 +214,7 @@ fn a_long_hunt_asks_the_nodes_that_have_come_meanwhile() {
     engine.open_bucket("later", now);
     let map = cluster_map(2, "127.0.0.2");
     let mut conns = vec![conn];
-    for _ in 0..120 {
+    for _ in 0..300 {
         let (outputs, _) = drain(&mut engine);
         for (conn, address) in addresses(&outputs) {
             if address == "127.0.0.2:11210" {

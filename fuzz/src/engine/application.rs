@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use settee::auth::{Authenticator, BearerAuthenticator};
 use settee::engine::{
-    BucketRef, CollectionRef, DesiredState, Durability, OpId, PingRequest, ReadyRequest, RejectReason,
+    BucketRef, CollectionRef, DesiredState, Durability, OpId, OpKind, Operation, PingRequest, ReadyRequest,
+    RejectReason,
 };
 use settee::map::Service;
 
@@ -174,6 +175,27 @@ impl World<'_> {
             }
         };
         assert_eq!(self.engine.set_authenticator(login, self.now).is_ok(), fits);
+    }
+
+    /// Nothing else is wanted any more, and the credentials are right.
+    pub(super) fn read_after_trouble(&mut self) -> OpId {
+        while let Some((&op, _)) = self.pending.first_key_value() {
+            self.engine.cancel(op, self.now);
+            self.pending.remove(&op);
+            self.just_cancelled.insert(op);
+        }
+        self.engine.set_authenticator(settings::login(PASSWORD), self.now).expect("another password");
+        let bucket = self.engine.open_bucket(BUCKETS[0], self.now);
+        if !self.buckets.contains(&bucket) {
+            self.buckets.push(bucket);
+        }
+        let collection = self.engine.collection(bucket, "_default", "_default");
+        let mut operation = Operation::new(collection, "key", OpKind::Get);
+        let timeout = Duration::from_secs(120);
+        operation.timeout = Some(timeout);
+        let op = self.engine.submit(operation, self.now).expect("there is room");
+        self.under_way(op, Kind::Operation, Some(self.now + timeout));
+        op
     }
 
     pub(super) fn replace_connections(&mut self) {

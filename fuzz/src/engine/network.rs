@@ -138,6 +138,12 @@ impl World<'_> {
         self.lose(conn, why);
     }
 
+    pub(super) fn lose_all(&mut self) {
+        while let Some(&conn) = self.conns.keys().next() {
+            self.lose(conn, LinkError::Reset);
+        }
+    }
+
     fn lose(&mut self, conn: ConnId, why: LinkError) {
         self.engine.handle_input(Input::Lost { conn, why }, self.now);
         self.conns.remove(&conn);

@@ -57,6 +57,11 @@ impl Topology {
         self.rev = self.rev.wrapping_add(1);
     }
 
+    /// All is in order again, and newer than anything said before.
+    pub(super) fn heal(&mut self) {
+        *self = Self { epoch: 1000, form: EXTERNAL, ..Self::new() };
+    }
+
     /// Whether a bucket is one without vbuckets, whose maps come from managers.
     pub(super) fn is_memcached(&self, bucket: Option<&str>) -> bool {
         self.kind & MEMCACHED != 0 && bucket == Some(BUCKETS[1])

@@ -57,6 +57,10 @@ pub(super) struct World<'d> {
     pub(super) shut: bool,
     closed: bool,
     steps: u32,
+    has_recovered: bool,
+    has_idled: bool,
+    /// The read that a recovery is judged by, and what came of it.
+    read: Option<(OpId, Result<(), String>)>,
     digest: Option<DefaultHasher>,
 }
 
@@ -110,6 +114,9 @@ impl<'d> World<'d> {
             shut: false,
             closed: false,
             steps: 0,
+            has_recovered: false,
+            has_idled: false,
+            read: None,
             digest: digest.then(DefaultHasher::new),
         }
     }
@@ -150,11 +157,15 @@ impl<'d> World<'d> {
             42 => self.fail_query(),
             43 | 44 => self.end_one(),
             45 => self.topology.change_kind(&mut self.u),
-            46 => self.serve(),
-            _ => self.answer_one(),
+            46 => self.recover(),
+            47 => self.idle(),
+            _ => self.serve(),
         }
         self.steps += 1;
-        self.look();
+        // Looking at every step would take as long as all the rest.
+        if self.steps.is_multiple_of(3) {
+            self.look();
+        }
         // Several inputs may come before the outputs are taken.
         if !self.u.one_in(6) {
             self.drain();
@@ -270,7 +281,10 @@ impl<'d> World<'d> {
 
     fn on_event(&mut self, event: Event) {
         match event {
-            Event::Completed { op, .. } => {
+            Event::Completed { op, result } => {
+                if self.read.as_ref().is_some_and(|(read, _)| *read == op) {
+                    self.read = Some((op, result.map(drop).map_err(|error| error.to_string())));
+                }
                 if let Some(kind) = self.end(op) {
                     assert!(kind != Kind::Ping || self.shut, "a ping ends without a report");
                 }
@@ -309,8 +323,7 @@ impl<'d> World<'d> {
         assert!(health.failures.len() <= 32);
         let report = self.engine.diagnostics(None, self.now);
         assert_eq!(report.version, 2);
-        // Writing them takes longer than all the rest.
-        if self.steps % 16 == 1 {
+        if self.steps % 8 == 1 {
             serde_json::to_string(&health).expect("health has a JSON form");
             serde_json::to_string(&report).expect("diagnostics have a JSON form");
         }
@@ -369,6 +382,49 @@ impl<'d> World<'d> {
             self.pass(wake);
             self.drain();
         }
+    }
+
+    /// While nothing happens the engine has little to do.
+    fn idle(&mut self) {
+        const WAKES: u32 = 400;
+        if std::mem::replace(&mut self.has_idled, true) {
+            return;
+        }
+        self.drain();
+        let start = self.now;
+        for _ in 0..WAKES {
+            let Some(wake) = self.wake else { return };
+            self.pass(wake);
+            self.drain();
+        }
+        let passed = self.now - start;
+        assert!(passed >= Duration::from_secs(1), "{WAKES} wakes within {passed:?}");
+    }
+
+    /// Once all is well with the cluster and the network, a read succeeds, whatever was before.
+    fn recover(&mut self) {
+        let tls = self.engine.config().tls();
+        if self.shut || tls || std::mem::replace(&mut self.has_recovered, true) {
+            return;
+        }
+        self.drain();
+        self.topology.heal();
+        self.lose_all();
+        let read = self.read_after_trouble();
+        self.read = Some((read, Err("it does not end".to_owned())));
+        for _ in 0..WAKES_MAX {
+            // More than two handshakes with every step on its own take, and the read itself.
+            for _ in 0..5 {
+                self.serve();
+            }
+            self.drain();
+            if !self.pending.contains_key(&read) {
+                break;
+            }
+            let wake = self.wake.expect("an operation has an end");
+            self.pass(wake);
+        }
+        assert_eq!(self.read, Some((read, Ok(()))), "a read fails although all is well");
     }
 
     /// Early and late calls are harmless, and time does not run backwards.
