@@ -167,38 +167,46 @@ impl Engine {
         targets
     }
 
-    /// Before another round, where nobody could be reached in the last one or the hunt lasts long: the nodes may be
-    /// others by now. Until then the report tells of those that the hunt began with. Attempts that are under way
-    /// (`held`) know their target by its number, so while there are any the list only grows.
-    fn renew_targets(&mut self, scope: ScopeId, held: bool) {
+    /// Before another round, where nobody could be reached in the last one, none of those reached has a map, or the hunt
+    /// lasts long: the nodes may be others by now. Until then the report tells of those that the hunt began with.
+    /// Targets on which attempts are under way (`held`) stay.
+    fn renew_targets(&mut self, scope: ScopeId, held: &[usize]) {
         let now = self.now;
         let Some(hunt) = &self.scope(scope).hunt else { return };
         let lasts = now.saturating_duration_since(hunt.started) >= LONG;
-        if !held && !lasts && !hunt.targets.iter().all(|target| target.round.unreachable) {
+        let unreachable = hunt.targets.iter().all(|target| target.round.unreachable);
+        if held.is_empty() && !lasts && !unreachable {
             return;
         }
         let mut targets = self.targets(scope);
         let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
         let same = |a: &Target, b: &Target| a.over_http == b.over_http && a.endpoint.same_place(&b.endpoint);
-        let is_known = |target: &Target| hunt.targets.iter().any(|known| same(known, target));
-        if targets.len() == hunt.targets.len() && targets.iter().all(is_known) {
-            return;
-        }
-        if held {
-            let fresh: Vec<Target> = targets.into_iter().filter(|target| !is_known(target)).collect();
-            hunt.targets.extend(fresh);
-            return;
-        }
-        for target in &mut targets {
-            if let Some(place) = hunt.targets.iter().position(|known| same(known, target)) {
-                *target = hunt.targets.swap_remove(place);
+        // Where each of the old ones stands in the new list.
+        let mut places = Vec::with_capacity(hunt.targets.len());
+        for (number, target) in std::mem::take(&mut hunt.targets).into_iter().enumerate() {
+            let mut place = targets.iter().position(|fresh| same(fresh, &target));
+            match place {
+                Some(place) => targets[place] = target,
+                None if held.contains(&number) => {
+                    targets.push(target);
+                    place = Some(targets.len() - 1);
+                }
+                // What was seen elsewhere is still worth telling.
+                None => hunt.past.extend(target.last),
             }
+            places.push(place);
         }
-        // What was seen elsewhere is still worth telling.
-        let gone = std::mem::replace(&mut hunt.targets, targets);
-        hunt.past.extend(gone.into_iter().filter_map(|target| target.last));
+        hunt.targets = targets;
         let surplus = hunt.past.len().saturating_sub(REPORT_MAX);
         hunt.past.drain(..surplus);
+        for index in hunt.running.clone() {
+            if let Some(Role::Seed { scope: of, target }) = self.link_mut(index).map(|link| &mut link.role)
+                && *of == scope
+                && let Some(Some(place)) = places.get(*target)
+            {
+                *target = *place;
+            }
+        }
     }
 
     /// The key-value endpoints of the cluster map.
@@ -242,10 +250,11 @@ impl Engine {
             };
             let on_data_nodes = self.on_data_nodes(&counting);
             let counting = counting.len();
-            let held = self.running_targets(scope);
+            let mut held = self.running_targets(scope);
             let Some(hunt) = &self.scope(scope).hunt else { return };
             if hunt.pausing && now >= hunt.next_at {
-                self.renew_targets(scope, !held.is_empty());
+                self.renew_targets(scope, &held);
+                held = self.running_targets(scope);
             }
             let Some(hunt) = &mut self.scope_mut(scope).hunt else { return };
             if hunt.pausing {

@@ -200,6 +200,8 @@ pub struct Engine {
     born: Instant,
     /// When [`EngineConfig::unix_time`] was.
     clock_read: Instant,
+    /// That the password goes to HTTP services in the clear was logged.
+    told_of_basic: bool,
     /// What was read off a TLS connection.
     plain: Vec<u8>,
 
@@ -270,6 +272,7 @@ impl Engine {
             tls: None,
             born: now,
             clock_read: now,
+            told_of_basic: false,
             plain: Vec::new(),
             cluster: Scope::default(),
             mapless: false,
@@ -460,8 +463,12 @@ impl Engine {
 
     /// Time only moves forward.
     fn advance(&mut self, now: Instant) {
+        // Most calls of a burst come with the same reading.
+        if now <= self.now {
+            return;
+        }
         let gap = now.saturating_duration_since(self.now);
-        self.now = self.now.max(now);
+        self.now = now;
         if gap > Duration::from_secs(1) {
             self.on_gap(gap);
         }

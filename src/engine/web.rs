@@ -46,19 +46,23 @@ impl Engine {
     }
 
     /// The request of a link.
-    pub(super) fn fetch(&self, index: u32) -> Option<Fetch> {
-        let link = self.link(index)?;
-        let errand = link.errand.as_ref()?;
-        if self.tls.is_none() && matches!(self.config.authenticator, Authenticator::Password(_)) {
+    pub(super) fn fetch(&mut self, index: u32) -> Option<Fetch> {
+        let endpoint = self.link(index).filter(|link| link.errand.is_some())?.endpoint.clone();
+        let in_the_clear =
+            self.tls.is_none() && matches!(self.config.authenticator, Authenticator::Password(_));
+        // Told once: every service that is asked gets it.
+        if in_the_clear && !std::mem::replace(&mut self.told_of_basic, true) {
             crate::trace::warning!(
-                endpoint = %link.endpoint,
-                "the password goes to the manager in the clear: use couchbases://, or bootstrap_on=cccp to ask data nodes alone"
+                %endpoint,
+                "HTTP services are asked with the password in the clear: use couchbases:// where others may listen"
             );
         }
+        let link = self.link(index)?;
+        let errand = link.errand.as_ref()?;
         let request = Request {
             method: Method::Get,
-            host: link.endpoint.host.clone(),
-            port: link.endpoint.port,
+            host: endpoint.host,
+            port: endpoint.port,
             path: errand.path.clone(),
             authorization: Authorization::from_authenticator(&self.config.authenticator),
             user_agent: self.config.agent(&self.instance_id),

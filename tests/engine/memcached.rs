@@ -237,3 +237,23 @@ fn maps_of_a_stream_move_the_routing() {
     assert!(client.set(&key, "1").is_ok());
     assert_eq!(client.cluster().requests(NodeId(0), Opcode::SET), 0, "no misroute");
 }
+
+#[test]
+fn a_hunt_that_holds_a_connection_does_not_grow_with_every_map() {
+    // The node serves the memcached bucket and has no map of it; no manager may be asked, so the hunt goes on for ever.
+    let mut client = Client::bare(memcached(2), config("couchbase://10.0.0.1?bootstrap_on=cccp"), [7; 32]);
+    client.open("cache");
+    client.open("default");
+    for number in 0..80 {
+        let mut address = client.cluster().address(NodeId(1)).expect("a node").clone();
+        address.host = format!("node-{number}.elsewhere");
+        client.cluster().set_address(NodeId(1), address);
+        client.run_for(secs(5));
+    }
+    let now = client.now();
+    let health = client.engine().health(now);
+    let cache = health.buckets.iter().find(|bucket| bucket.name == "cache").expect("the bucket");
+    let hunt = cache.hunt.as_ref().expect("it is looked for");
+    // The nodes of the newest map, the connection that is held, and the last 32 that were there before.
+    assert!(hunt.attempts.len() + hunt.omitted <= 40, "{} and {} more", hunt.attempts.len(), hunt.omitted);
+}

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use settee::engine::{DesiredState, Response};
+use settee::engine::{DesiredState, PingRequest, Response};
 use settee::error::ErrorKind;
 use settee::wire::{Opcode, Status};
 use settee_sim::{Action, LinkId, Listener, Net, NetSettings, NodeId, Posture, Reachability, Rule, Service};
@@ -462,4 +462,20 @@ fn a_node_that_warms_up_is_waited_for() {
     // Four times no map: after 100, 200, 400, 800 ms on the same connection (4.5).
     assert!(elapsed >= ms(1500) && elapsed < ms(1520), "{elapsed:?}");
     assert_eq!(client.world.dialled().count(), 1);
+}
+
+#[cfg(feature = "tracing")]
+#[test]
+fn the_password_in_the_clear_is_warned_of_once() {
+    let ((), lines) = crate::logs::logged(|| {
+        let mut client = Client::connected(2);
+        for _ in 0..3 {
+            let now = client.now();
+            let services = vec![settee::map::Service::Mgmt];
+            client.engine().ping(PingRequest { services, ..PingRequest::default() }, now);
+            client.run_for(secs(2));
+        }
+        assert!(client.cluster().http_requests().count() >= 6, "every node is asked each time");
+    });
+    assert_eq!(lines.iter().filter(|line| line.contains("in the clear")).count(), 1, "{lines:#?}");
 }
